@@ -1,0 +1,59 @@
+"""Files that are whole or not there: hashes checked, writes atomic, downloads renamed only when they are right."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+
+class DamagedFileError(ValueError):
+    """A file whose bytes are not what they should be. It is left where it is, for inspection."""
+
+
+def cache_folder() -> Path:
+    """Where downloads go: RESNET_LIB_CACHE, or .cache/resnet_lib in the home folder."""
+    return Path(os.environ.get("RESNET_LIB_CACHE") or Path.home() / ".cache" / "resnet_lib")
+
+
+def check_hash(path: Path, content: bytes, expected: str, algorithm: str = "sha256") -> None:
+    """DamagedFileError unless the hash of `content`, which was read from `path`, starts with `expected`."""
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if not found.startswith(expected):
+        raise DamagedFileError(
+            f"{path} is damaged or not the original: its {algorithm} is {found[: max(len(expected), 16)]}, "
+            f"expected {expected}. The file was left as it is; delete it and try again"
+        )
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def download(url: str, path: Path, expected: str, algorithm: str = "sha256") -> Path:
+    """Fetch `url` into `path`; the name appears only when the hash is right. ConnectionError with no network."""
+
+    def fetch(temporary: Path) -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as out:
+                shutil.copyfileobj(response, out)
+        except (urllib.error.URLError, OSError) as error:
+            raise ConnectionError(f"could not download {url} ({error}); save it yourself as {path}") from error
+        check_hash(path, temporary.read_bytes(), expected, algorithm)
+
+    write_atomic(path, fetch)
+    return path

@@ -1,0 +1,1 @@
+"""The nets: shortcuts, blocks, whole architectures, and what they cost."""
