@@ -44,8 +44,13 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def download(url: str, path: Path, expected: str, algorithm: str = "sha256") -> Path:
-    """Fetch `url` into `path`; the name appears only when the hash is right. ConnectionError with no network."""
+def download(
+    url: str, path: Path, expected: str, algorithm: str = "sha256", unpack: Callable[[bytes], bytes] = bytes
+) -> Path:
+    """Fetch `url` into `path`; the name appears only when the hash of the unpacked bytes is right.
+
+    ConnectionError with no network.
+    """
 
     def fetch(temporary: Path) -> None:
         try:
@@ -53,7 +58,7 @@ def download(url: str, path: Path, expected: str, algorithm: str = "sha256") -> 
                 shutil.copyfileobj(response, out)
         except (urllib.error.URLError, OSError) as error:
             raise ConnectionError(f"could not download {url} ({error}); save it yourself as {path}") from error
-        check_hash(path, temporary.read_bytes(), expected, algorithm)
+        check_hash(path, unpack(temporary.read_bytes()), expected, algorithm)
 
     write_atomic(path, fetch)
     return path

@@ -1,0 +1,115 @@
+"""The experiments of the course, each declared as data: nets, images, recipe, seeds.
+
+A unit is one net with one seed. `python -m resnet_lib experiment NAME` runs the units whose results are not there yet.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.models.resnet import ResNet
+from resnet_lib.training.data import ImageSet, load_cifar10, load_fashion_mnist
+from resnet_lib.training.loop import Recipe, seeded
+
+
+@dataclass(frozen=True)
+class Net:
+    """A CIFAR-style net by name. `options` are further arguments of `cifar_resnet`."""
+
+    name: str  # as results and figures call it, for example "plain-56"
+    depth: int
+    shortcut: str | None
+    width: int = 16
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def build(self, seed: int, in_channels: int) -> ResNet:
+        with seeded(seed):
+            return cifar_resnet(
+                self.depth, shortcut=self.shortcut, width=self.width, in_channels=in_channels, **dict(self.options)
+            )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Which images a run sees."""
+
+    name: str = "fashion-mnist"
+    full: bool = False
+    size: int = 28  # 14: pooled, 32: padded
+
+    def load(self, split: str) -> ImageSet:
+        if self.name == "cifar10":
+            return load_cifar10(split)
+        images = load_fashion_mnist(split, full=self.full)
+        return {14: images.pooled, 28: lambda: images, 32: images.padded}[self.size]()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question, and everything needed to ask it again."""
+
+    name: str
+    question: str
+    nets: tuple[Net, ...]
+    images: Images
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    examine: bool = False  # measure train and test error in eval mode after every epoch
+    keep_weights: bool = False  # ship the trained weights of the first seed
+
+    def units(self) -> Iterator[tuple[Net, int]]:
+        """Seed by seed, so that the first seed of every net is there first."""
+        return ((net, seed) for seed in self.seeds for net in self.nets)
+
+    def net(self, name: str) -> Net:
+        for net in self.nets:
+            if net.name == name:
+                return net
+        raise ValueError(f"{self.name} has no net {name!r}; it has {', '.join(net.name for net in self.nets)}")
+
+    def identity(self, net: Net, seed: int) -> dict[str, Any]:
+        """What a result must say to count as this unit's."""
+        return {"net": asdict(net), "images": asdict(self.images), "recipe": asdict(self.recipe), "seed": seed}
+
+
+def pairs(depths: tuple[int, ...], width: int = 16) -> tuple[Net, ...]:
+    """The plain and the residual net of every depth."""
+    kinds = (("plain", None), ("residual", "A"))
+    return tuple(Net(f"{kind}-{depth}", depth, shortcut, width) for depth in depths for kind, shortcut in kinds)
+
+
+LONG = Recipe(batch_size=128, epochs=10)
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            "live-degradation",
+            "Do deeper plain nets learn more slowly, and do shortcuts help? Lesson 01 runs one seed of it live.",
+            pairs((8, 20, 56), width=8),
+            Images(size=14),
+            Recipe(),
+            seeds=tuple(range(20)),
+        ),
+        Experiment(
+            "paper-nets",
+            "The paper's own sizes on 60,000 images: who fits them better after ten epochs?",
+            tuple(replace(net, name=net.name.replace("residual", "resnet")) for net in pairs((20, 56))),
+            Images(full=True, size=32),
+            LONG,
+            seeds=(0,),
+            examine=True,
+            keep_weights=True,
+        ),
+        Experiment(
+            "degradation-sweep",
+            "Would longer training close the gap? Final training error on fixed images, in eval mode.",
+            pairs((8, 20, 32, 56, 110), width=8),
+            Images(full=True, size=14),
+            LONG,
+            seeds=(0, 1, 2),
+            examine=True,
+        ),
+    )
+}

@@ -1,0 +1,174 @@
+"""Recorded runs: one small JSON per unit, with all that is needed to ask where it came from.
+
+They live in `recorded/EXPERIMENT/NET-seedNN.json` beside this file. A plot of one says "recorded".
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save_file
+
+from resnet_lib.files import cache_folder, check_hash, write_atomic
+from resnet_lib.models.resnet import ResNet
+from resnet_lib.training.checkpoints import CheckpointFolder
+from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Net
+from resnet_lib.training.history import History
+from resnet_lib.training.loop import Progress, evaluate, train
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run."""
+
+    experiment: str
+    net: str
+    seed: int
+    history: History
+    provenance: dict[str, Any]
+    weights: dict[str, str] | None = None  # file and sha256 of the shipped weights
+
+
+def find_experiment(name: str) -> Experiment:
+    if name not in EXPERIMENTS:
+        raise ValueError(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def record_path(experiment: str, net: str, seed: int) -> Path:
+    return RECORDED / experiment / f"{net}-seed{seed:02d}.json"
+
+
+def load_record(experiment: str, net: str, seed: int = 0) -> Record:
+    """The recorded run of one unit. FileNotFoundError says how to make it."""
+    path = record_path(experiment, net, seed)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{experiment}, {net}, seed {seed} was not run yet; "
+            f"python -m resnet_lib experiment {experiment} --nets {net} --seeds {seed} runs it"
+        )
+    content = json.loads(path.read_text())
+    return Record(
+        experiment, net, seed, History.from_dict(content["history"]), content["provenance"], content.get("weights")
+    )
+
+
+def load_records(experiment: str) -> list[Record]:
+    """Every recorded run of an experiment, in the order of its units."""
+    units = find_experiment(experiment).units()
+    return [load_record(experiment, net.name, s) for net, s in units if record_path(experiment, net.name, s).exists()]
+
+
+def load_recorded_net(experiment: str, net: str, seed: int = 0) -> ResNet:
+    """The trained net of a recorded run, in eval mode; its weights are in the package. DamagedFileError, ValueError."""
+    record = load_record(experiment, net, seed)
+    if record.weights is None:
+        raise ValueError(f"{experiment}, {net}, seed {seed} was recorded without its weights")
+    path = RECORDED / experiment / record.weights["file"]
+    content = path.read_bytes()
+    check_hash(path, content, record.weights["sha256"])
+    declared = find_experiment(experiment)
+    model = declared.net(net).build(seed, in_channels=3 if declared.images.name == "cifar10" else 1)
+    model.load_state_dict(load(content))
+    return model.eval()
+
+
+def run_unit(experiment: Experiment, net: Net, seed: int, progress: Progress | None = None) -> Path:
+    """Train one unit, continuing an interrupted run, and write its record. Returns the record's path."""
+    data = experiment.images.load("train")
+    test_data = experiment.images.load("test")
+    model = net.build(seed, in_channels=data.images.shape[1])
+    folder = cache_folder() / "runs" / experiment.name / f"{net.name}-seed{seed:02d}"
+    checkpoints = CheckpointFolder(folder, experiment.identity(net, seed)) if experiment.examine else None
+    history = train(
+        model,
+        data,
+        experiment.recipe,
+        seed=seed,
+        progress=progress,
+        test_data=test_data if experiment.examine else None,
+        checkpoints=checkpoints,
+    )
+    path = record_path(experiment.name, net.name, seed)
+    content: dict[str, Any] = {
+        "experiment": experiment.name,
+        **experiment.identity(net, seed),
+        "provenance": provenance(experiment, net, seed, history.seconds, data.images),
+        "history": _thinned(history).to_dict(),
+    }
+    if experiment.keep_weights and seed == experiment.seeds[0]:
+        content["weights"] = _keep_weights(model, path.with_suffix(".safetensors"))
+        content["final"] = evaluate(model, test_data)._asdict()
+    write_atomic(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
+    return path
+
+
+def run_experiment(
+    name: str,
+    seeds: list[int] | None = None,
+    nets: list[str] | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> list[Path]:
+    """Run the units of an experiment that have no record yet."""
+    experiment = find_experiment(name)
+    chosen = [experiment.net(net).name for net in nets] if nets else [net.name for net in experiment.nets]
+    units = [(net, seed) for seed in seeds or experiment.seeds for net in experiment.nets if net.name in chosen]
+    missing = [(net, seed) for net, seed in units if not record_path(name, net.name, seed).exists()]
+    return [
+        run_unit(experiment, net, seed, progress(f"{net.name} seed {seed}") if progress else None)
+        for net, seed in missing
+    ]
+
+
+def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, images: torch.Tensor) -> dict[str, Any]:
+    """Where a result came from. Names no machine, only its kind."""
+    return {
+        "command": f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}",
+        "commit": _git("rev-parse", "HEAD"),
+        "clean": _git("status", "--porcelain", "--", "resnet_lib/models", "resnet_lib/training/*.py") == "",
+        "data_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        "seconds": round(seconds, 1),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _keep_weights(model: ResNet, path: Path) -> dict[str, str]:
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    write_atomic(path, lambda temporary: save_file(tensors, temporary))
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _thinned(history: History, points: int = 500) -> History:
+    """At most `points` steps, each the mean of its neighbours, rounded: a curve needs no more, and git is thankful."""
+    size = -(-len(history) // points)
+
+    def means(values: list[float]) -> list[float]:
+        chunks = [values[i : i + size] for i in range(0, len(values), size)]
+        return [round(sum(chunk) / len(chunk), 5) for chunk in chunks]
+
+    return History(
+        means(history.loss), means(history.error), means(history.lr), history.epochs, round(history.seconds, 1)
+    )
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
