@@ -1,9 +1,15 @@
-"""The command line: `python -m resnet_lib list`, `python -m resnet_lib experiment NAME`."""
+"""The command line: list the experiments, run one, or train a net of your own."""
 
 import argparse
+import dataclasses
+import logging
 import sys
+from pathlib import Path
 
-from resnet_lib.training.experiments import EXPERIMENTS
+from resnet_lib.training.checkpoints import CheckpointFolder
+from resnet_lib.training.devices import best_device, process_group
+from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
+from resnet_lib.training.loop import Recipe, train
 from resnet_lib.training.progress import ProgressBar
 from resnet_lib.training.records import record_path, run_experiment
 
@@ -14,24 +20,76 @@ def numbers(text: str) -> list[int]:
     return [number for span in spans for number in range(int(span[0]), int(span[-1]) + 1)]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m resnet_lib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the experiments, and how much of each has been run")
+
     experiment = commands.add_parser("experiment", help="run the units of an experiment that have no record yet")
     experiment.add_argument("name", choices=EXPERIMENTS)
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
-    options = parser.parse_args(arguments)
-    if options.command == "list":
-        for declared in EXPERIMENTS.values():
-            units = list(declared.units())
-            done = sum(record_path(declared.name, net.name, seed).exists() for net, seed in units)
-            print(f"{declared.name:20} {done:3} of {len(units):3} units run  {declared.question}")
-        return 0
+
+    training = commands.add_parser("train", help="train one net; also under torchrun, and again after an interruption")
+    training.add_argument("--depth", type=int, default=20, help="6n + 2: 8, 20, 32, 56, 110")
+    training.add_argument("--shortcut", choices=("A", "B", "C", "none"), default="A", help="none is a plain net")
+    training.add_argument("--width", type=int, default=16)
+    training.add_argument("--data", choices=("fashion-mnist", "cifar10"), default="fashion-mnist")
+    training.add_argument("--full", action="store_true", help="all 60,000 images of Fashion-MNIST")
+    training.add_argument("--size", type=int, choices=(14, 28, 32), default=28, help="of Fashion-MNIST's images")
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--checkpoints", type=Path, help="folder to write to and to continue from")
+    for field in dataclasses.fields(Recipe):
+        name, default = f"--{field.name.replace('_', '-')}", field.default
+        if isinstance(default, bool):
+            training.add_argument(name, action="store_true")
+        else:
+            training.add_argument(name, type=int if default is None else type(default), default=default)
+    return parser.parse_args(arguments)
+
+
+def list_experiments() -> None:
+    for declared in EXPERIMENTS.values():
+        units = list(declared.units())
+        done = sum(record_path(declared.name, net.name, seed).exists() for net, seed in units)
+        print(f"{declared.name:20} {done:3} of {len(units):3} units run  {declared.question}")
+
+
+def train_one(options: argparse.Namespace) -> None:
+    """`python -m resnet_lib train …`, alone or under torchrun."""
+    shortcut = None if options.shortcut == "none" else options.shortcut
+    net = Net(f"{'plain' if shortcut is None else 'residual'}-{options.depth}", options.depth, shortcut, options.width)
+    images = Images(options.data, full=options.full, size=32 if options.data == "cifar10" else options.size)
+    recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
+    identity = {name: dataclasses.asdict(part) for name, part in (("net", net), ("images", images), ("recipe", recipe))}
+    device = best_device()
+    with process_group(device) as rank:
+        data, test_data = images.load("train"), images.load("test")
+        model = net.build(options.seed, in_channels=data.images.shape[1]).to(device)
+        folder = (
+            CheckpointFolder(options.checkpoints, {**identity, "seed": options.seed}) if options.checkpoints else None
+        )
+        progress = ProgressBar(net.name) if rank == 0 else None
+        history = train(
+            model, data, recipe, seed=options.seed, progress=progress, test_data=test_data, checkpoints=folder
+        )
+        if rank == 0:
+            last = history.epochs[-1]
+            print(f"{net.name}: training error {last.train_error:.2%}, test error {last.test_error:.2%}", end=" ")
+            print(f"(eval mode) after {len(history)} steps, {history.seconds:.0f} s on {device.type}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    logging.basicConfig(format="%(message)s")
     try:
-        for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar):
-            print(path)
+        if options.command == "list":
+            list_experiments()
+        elif options.command == "train":
+            train_one(options)
+        else:
+            for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar):
+                print(path)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

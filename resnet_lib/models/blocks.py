@@ -233,7 +233,8 @@ def explain_mismatch(block: Block, residual: Tensor, shortcut: Tensor) -> str:
     why = " and ".join(reasons) or "the batches differ"
     fits = fitting_shortcuts(block.in_channels, block.out_channels, block.stride)
     advice = "; ".join([f"{fits[0]} learns a map between them", *(f"{call} needs no parameters" for call in fits[1:])])
+    place = block.place or f"this {type(block).__name__}"
     return (
-        f"the branches of {block.place or 'this ' + type(block).__name__} cannot be added: the residual is {shapes[0]}, "
-        f"the {kind} shortcut {shapes[1]}. {why[0].upper()}{why[1:]}. {advice}. Lesson 04 compares the two."
+        f"the branches of {place} cannot be added: the residual is {shapes[0]}, the {kind} shortcut {shapes[1]}. "
+        f"{why[0].upper()}{why[1:]}. {advice}. Lesson 04 compares the two."
     )

@@ -63,8 +63,8 @@ def _choose_block(depth: int, block: type[Block] | None, preact: bool | None) ->
         fits_basic, fits_bottleneck = (depth - 2) % 6 == 0, (depth - 2) % 9 == 0
         if fits_basic and fits_bottleneck and depth not in PAPER_DEPTHS:
             raise ValueError(
-                f"depth {depth} fits basic blocks (6·{(depth - 2) // 6} + 2) and bottlenecks (9·{(depth - 2) // 9} + 2); "
-                f"say block={basic.__name__} or block={bottleneck.__name__}"
+                f"depth {depth} fits basic blocks (6·{(depth - 2) // 6} + 2) and bottlenecks "
+                f"(9·{(depth - 2) // 9} + 2); say block={basic.__name__} or block={bottleneck.__name__}"
             )
         block = bottleneck if fits_bottleneck and not fits_basic else basic
     if not (isinstance(block, type) and issubclass(block, Block)):

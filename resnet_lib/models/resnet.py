@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -211,8 +210,8 @@ def _builder(name: str) -> Callable[..., ResNet]:
     builder.__name__ = builder.__qualname__ = name
     builder.__doc__ = f"""{name}: stages of {", ".join(map(str, preset.layers))} {preset.block.__name__}s.
 
-    (N, in_channels, H, W) -> logits (N, num_classes). Options are the fields of `Config`, among them
-    shortcut={preset.shortcut!r}, stride_on={preset.stride_on!r} ("3x3" is V1.5, "1x1" the paper's V1; basic blocks do not care),
+    (N, in_channels, H, W) -> logits (N, num_classes). Options are the fields of `Config`, such as
+    shortcut={preset.shortcut!r}, stride_on={preset.stride_on!r} ("1x1" is the paper's V1; basic blocks do not care),
     norm_eps={preset.norm_eps}, zero_init_residual=False. Raises TypeError or ValueError for arguments that make no net.
     """
     return builder

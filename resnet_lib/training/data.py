@@ -150,8 +150,8 @@ def _find(name: str, root: str | Path | None, allow_download: bool) -> Path:
             return folder / f"{name}.gz"
     if not allow_download:
         raise FileNotFoundError(
-            f"the full Fashion-MNIST is not at hand: no {name}.gz in {' or '.join(map(str, folders))}. Install Debian's "
-            "dataset-fashion-mnist, or call load_fashion_mnist(..., full=True, download=True) to fetch 30 MB, or leave "
+            f"the full Fashion-MNIST is not at hand: no {name}.gz in {' or '.join(map(str, folders))}. "
+            "Install Debian's dataset-fashion-mnist, or call load_fashion_mnist(..., full=True, download=True) to fetch 30 MB, or leave "
             "out full=True for the images in the package"
         )
     target = folders[0] / f"{name}.gz"
@@ -187,8 +187,8 @@ def _cifar_files(folder: Path, names: list[str], allow_download: bool) -> list[b
     if not tarball.exists():
         if not allow_download:
             raise FileNotFoundError(
-                f"CIFAR-10 is not at hand: neither cifar-10-python.tar.gz nor cifar-10-batches-py in {folder}. Pass root=, "
-                "set RESNET_LIB_CIFAR10, or call load_cifar10(..., download=True) to fetch 163 MB"
+                f"CIFAR-10 is not at hand: neither cifar-10-python.tar.gz nor cifar-10-batches-py in {folder}. Pass "
+                "root=, set RESNET_LIB_CIFAR10, or call load_cifar10(..., download=True) to fetch 163 MB"
             )
         download(urls.CIFAR10, tarball, CIFAR10_MD5, "md5")
     content = tarball.read_bytes()

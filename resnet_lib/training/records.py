@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def load_recorded_net(experiment: str, net: str, seed: int = 0) -> ResNet:
 
 def run_unit(experiment: Experiment, net: Net, seed: int, progress: Progress | None = None) -> Path:
     """Train one unit, continuing an interrupted run, and write its record. Returns the record's path."""
+    code_state()  # before the hours of training in which someone may edit the files
     data = experiment.images.load("train")
     test_data = experiment.images.load("test")
     model = net.build(seed, in_channels=data.images.shape[1])
@@ -134,16 +136,23 @@ def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, imag
     """Where a result came from. Names no machine, only its kind."""
     return {
         "command": f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}",
-        "commit": _git("rev-parse", "HEAD"),
-        "clean": _git("status", "--porcelain", "--", "resnet_lib/models", "resnet_lib/training/*.py") == "",
+        **code_state(),
         "data_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "seconds": round(seconds, 1),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+@cache
+def code_state() -> dict[str, Any]:
+    """The commit that this process runs, and whether models and training are just as committed."""
+    changes = _git("status", "--porcelain", "--", "resnet_lib/models", "resnet_lib/training/*.py")
+    return {"commit": _git("rev-parse", "HEAD"), "clean": changes == ""}
 
 
 def _keep_weights(model: ResNet, path: Path) -> dict[str, str]:

@@ -1,0 +1,42 @@
+"""Is everything there that a lesson needs? In plain words, for lesson 00."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import torch
+
+PACKAGES = ("torch", "numpy", "matplotlib", "PIL", "IPython", "ipywidgets", "torchinfo", "tqdm", "safetensors")
+
+
+def environment_report(*, quiet: bool = False) -> bool:
+    """Print what is there and what is missing; True if the lessons can run. `quiet` prints nothing."""
+    say: Callable[[str], None] = (lambda line: None) if quiet else print
+    problems = []
+    say(f"✓ Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}")
+    if sys.version_info < (3, 11):
+        problems.append("Python is too old: install 3.11 or newer, then run `python lab.py` again.")
+    for name in PACKAGES:
+        try:
+            version = getattr(import_module(name), "__version__", "")
+            say(f"✓ {name} {version}")
+        except ImportError:
+            problems.append(f"The package {name} is missing: run `python lab.py`, which installs it.")
+    problems += _data_problems(say)
+    device = "a GPU" if torch.cuda.is_available() else f"the CPU with {torch.get_num_threads()} threads"
+    say(f"✓ the lessons will compute on {device}; a CPU is enough")
+    for problem in problems:
+        say(f"✗ {problem}")
+    say("Everything is there." if not problems else "Mend the lines marked ✗, then restart the kernel.")
+    return not problems
+
+
+def _data_problems(say: Callable[[str], None]) -> list[str]:
+    from resnet_lib.training.data import load_fashion_mnist
+
+    try:
+        images = len(load_fashion_mnist("train")) + len(load_fashion_mnist("test"))
+    except (OSError, ValueError) as error:
+        return [f"The images do not load: {error}. Get the course again."]
+    say(f"✓ {images:,} images of Fashion-MNIST")
+    return []

@@ -1,0 +1,127 @@
+"""Recorded runs: what is shipped is what the experiments declare, and says where it came from."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lib.__main__ import main, numbers
+from resnet_lib.files import DamagedFileError
+from resnet_lib.training import records
+from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Images, pairs
+from resnet_lib.training.loop import Recipe, evaluate
+from resnet_lib.training.records import load_record, load_recorded_net, load_records
+
+SHIPPED = sorted(records.RECORDED.glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_shipped_record_is_what_its_experiment_declares(path: Path) -> None:
+    content = json.loads(path.read_text())
+    experiment = EXPERIMENTS[path.parent.name]
+    identity = json.loads(json.dumps(experiment.identity(experiment.net(content["net"]["name"]), content["seed"])))
+    assert {key: content[key] for key in identity} == identity
+    assert {"command", "commit", "data_sha256", "torch", "machine", "seconds"} <= content["provenance"].keys()
+    assert content["provenance"]["clean"], "recorded with uncommitted changes in the code"
+    record = load_record(path.parent.name, content["net"]["name"], content["seed"])
+    assert all(0 <= error <= 1 for error in record.history.error) and record.history.seconds > 0
+    if experiment.examine:
+        assert [epoch.epoch for epoch in record.history.epochs] == list(range(1, experiment.recipe.epochs + 1))
+
+
+def test_lesson_01_verdict_holds_for_every_recorded_seed() -> None:
+    """Plain 8 < 20 < 56 in error, and residual-56 below plain-56 by three times the larger spread."""
+    errors: dict[int, dict[str, float]] = {}
+    for record in load_records("live-degradation"):
+        errors.setdefault(record.seed, {})[record.net] = record.history.final_error()
+    assert len(errors) >= 20 and all(len(nets) == 6 for nets in errors.values())
+    spread = max(torch.tensor([e[net] for e in errors.values()]).std().item() for net in ("plain-56", "residual-56"))
+    for error in errors.values():
+        assert error["plain-8"] < error["plain-20"] < error["plain-56"]
+        assert error["plain-56"] - error["residual-56"] > 3 * spread
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """An experiment that runs in a second and writes into a folder of its own."""
+    experiment = Experiment(
+        "tiny",
+        "Does the machinery work?",
+        pairs((8,), width=4),
+        Images(size=14),
+        Recipe(steps=5, batch_size=8),
+        seeds=(0, 1),
+    )
+    monkeypatch.setitem(EXPERIMENTS, "tiny", experiment)
+    monkeypatch.setattr(records, "RECORDED", tmp_path / "recorded")
+    monkeypatch.setenv("RESNET_LIB_CACHE", str(tmp_path / "cache"))
+    return experiment
+
+
+def test_only_missing_units_run(tiny: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "tiny", "--seeds", "1", "--nets", "plain-8"]) == 0
+    first = records.record_path("tiny", "plain-8", 1)
+    written = first.read_bytes()
+    assert main(["experiment", "tiny"]) == 0
+    assert len(load_records("tiny")) == 4 and first.read_bytes() == written
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    assert "tiny                   4 of   4 units run" in capsys.readouterr().out
+
+
+def test_record_repeats(tiny: Experiment) -> None:
+    paths = [records.run_unit(tiny, tiny.nets[0], 0) for _ in range(2)]
+    first, second = (json.loads(path.read_text())["history"]["loss"] for path in paths)
+    assert first == second and len(first) == 5
+
+
+def test_weights_that_ship_give_the_recorded_error(tiny: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(batch_size=1000, epochs=1)
+    kept = replace(tiny, examine=True, keep_weights=True, recipe=recipe)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", kept)
+    path = records.run_unit(kept, kept.nets[1], 0)
+    recorded = load_record("tiny", "residual-8").history.epochs[-1].test_error
+    net = load_recorded_net("tiny", "residual-8")
+    assert not net.training
+    assert evaluate(net, kept.images.load("test")).error == recorded
+    weights = path.with_suffix(".safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedFileError, match=r"residual-8-seed00\.safetensors"):
+        load_recorded_net("tiny", "residual-8")
+
+
+def test_long_histories_are_thinned_to_means(tiny: Experiment) -> None:
+    history = records.History([float(i) for i in range(1000)], [0.5] * 1000, [0.1] * 1000)
+    thinned = records._thinned(history)
+    assert len(thinned) == 500 and thinned.loss[:2] == [0.5, 2.5]
+
+
+def test_what_was_not_run_says_how_to_run_it(tiny: Experiment) -> None:
+    with pytest.raises(FileNotFoundError, match="python -m resnet_lib experiment tiny --nets plain-8 --seeds 7"):
+        load_record("tiny", "plain-8", 7)
+    with pytest.raises(ValueError, match="no experiment 'nonsense'; there are live-degradation"):
+        records.find_experiment("nonsense")
+    with pytest.raises(ValueError, match="tiny has no net 'plain-9'; it has plain-8, residual-8"):
+        tiny.net("plain-9")
+
+
+def test_numbers() -> None:
+    assert numbers("0,3,5-7") == [0, 3, 5, 6, 7]
+
+
+def test_train_command_runs_and_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "resnet_lib", "train", "--depth", "8", "--width", "4", "--size", "14"]
+    command += ["--epochs", "1", "--batch-size", "1000", "--checkpoints", str(tmp_path / "run")]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert "residual-8: training error" in first and "after 10 steps" in first
+    assert second.split(",")[:2] == first.split(",")[:2]  # nothing was left to do; the result is read back
+
+
+def test_wrong_arguments_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--depth", "9"]) == 1
+    error = capsys.readouterr().err
+    assert "depth must be 6n + 2" in error and "Traceback" not in error

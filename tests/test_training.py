@@ -1,0 +1,164 @@
+"""The loop: that it learns, that a seed means what it says, and that it leaves the rest of the world alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.training.data import ImageSet, load_fashion_mnist
+from resnet_lib.training.history import EpochRecord, History
+from resnet_lib.training.loop import Recipe, augmented, batches, evaluate, seeded, train
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageSet:
+    return load_fashion_mnist("train").first(640).pooled()
+
+
+def small_net(seed: int = 0) -> nn.Module:
+    with seeded(seed):
+        return cifar_resnet(8, width=4, in_channels=1)
+
+
+def test_it_learns(data: ImageSet) -> None:
+    history = train(small_net(), data, Recipe(steps=60, batch_size=32))
+    assert history.final_error(10) < history.error[0] - 0.2
+    assert len(history) == len(history.lr) == len(history.error) == 60
+
+
+def test_same_seed_same_run_and_another_seed_another(data: ImageSet) -> None:
+    recipe = Recipe(steps=6, augment=True)
+    one, two, three = (train(small_net(), data, recipe, seed=seed) for seed in (1, 1, 2))
+    assert one.loss == two.loss
+    assert one.loss[0] != three.loss[0]
+
+
+def test_one_step_is_sgd_by_hand(data: ImageSet) -> None:
+    """The first step against the formula w <- w - lr (g + wd w), computed here."""
+    recipe = Recipe(steps=1, batch_size=16, schedule="constant", peak_lr=0.05, weight_decay=0.01)
+    net = small_net()
+    expected = copy.deepcopy(net)
+    images, labels = next(batches(data, recipe, 0, 0, 1, torch.device("cpu")))
+    loss = cross_entropy(expected(images), labels)
+    gradients = torch.autograd.grad(loss, list(expected.parameters()))
+    history = train(net, data, recipe, seed=0)
+    assert history.loss[0] == pytest.approx(loss.item(), rel=1e-5)
+    for after, before, gradient in zip(net.parameters(), expected.parameters(), gradients, strict=True):
+        torch.testing.assert_close(after, before - 0.05 * (gradient + 0.01 * before), rtol=1e-4, atol=1e-6)
+
+
+def test_every_image_once_per_epoch(data: ImageSet) -> None:
+    numbered = ImageSet(torch.arange(100.0).view(100, 1, 1, 1), torch.arange(100), ("x",))
+    recipe = Recipe(batch_size=10)
+    orders = []
+    for epoch in (0, 1):
+        labels = torch.cat([labels for _, labels in batches(numbered, recipe, 0, epoch, 99, torch.device("cpu"))])
+        assert labels.sort().values.tolist() == list(range(100))
+        orders.append(labels.tolist())
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", [1, 1, 1, 1]), ("milestones", [1, 1, 0.1, 0.01])],
+)
+def test_schedules(schedule: str, expected: list[float], data: ImageSet) -> None:
+    recipe = Recipe(steps=40, batch_size=8, peak_lr=0.02, schedule=schedule)
+    lr = train(small_net(), data, recipe).lr
+    assert [round(lr[step] / 0.02, 6) for step in (0, 19, 20, 30)] == expected
+
+
+def test_one_cycle_rises_and_falls(data: ImageSet) -> None:
+    lr = train(small_net(), data, Recipe(steps=40, batch_size=8)).lr
+    peak = lr.index(max(lr))
+    assert max(lr) == pytest.approx(0.1, rel=0.01) and 8 <= peak <= 14
+    assert lr[:peak] == sorted(lr[:peak]) and lr[peak:] == sorted(lr[peak:], reverse=True) and lr[-1] < 0.001
+
+
+def test_epochs_and_examination(data: ImageSet) -> None:
+    test_data = data.first(100)
+    net = small_net()
+    history = train(net, data, Recipe(batch_size=64, epochs=2), test_data=test_data)
+    assert len(history) == 20 and [record.epoch for record in history.epochs] == [1, 2]
+    assert history.epochs[-1].test_error == evaluate(net, test_data).error
+    assert History.from_dict(history.to_dict()) == history
+
+
+def test_evaluate_restores_the_mode_and_touches_no_statistics(data: ImageSet) -> None:
+    for training in (True, False):
+        net = small_net().train(training)
+        before = copy.deepcopy(net.state_dict())
+        evaluation = evaluate(net, data, batch_size=100)
+        assert net.training is training
+        assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+        with torch.no_grad():
+            logits = net.eval()(data.images)
+        assert evaluation.error == pytest.approx((logits.argmax(1) != data.labels).double().mean().item())
+        assert evaluation.loss == pytest.approx(cross_entropy(logits, data.labels).item(), rel=1e-4)
+
+
+def test_the_learners_random_numbers_stay_theirs(data: ImageSet) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(small_net(), data, Recipe(steps=2, augment=True))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_augmentation_shifts_and_mirrors() -> None:
+    """Every result is a crop of the padded image, mirrored or not."""
+    images = torch.randn(40, 2, 6, 6)
+    result = augmented(images, torch.Generator().manual_seed(0), border=2)
+    assert result.shape == images.shape
+    padded = torch.nn.functional.pad(images, (2,) * 4, value=images.amin().item())
+    seen = set()
+    for before, after in zip(padded, result, strict=True):
+        crops = {
+            (row, column, mirrored): before[:, row : row + 6, column : column + 6].flip(-1 if mirrored else ())
+            for row in range(5)
+            for column in range(5)
+            for mirrored in (False, True)
+        }
+        matches = [key for key, crop in crops.items() if torch.equal(crop, after)]
+        assert matches
+        seen.add(matches[0])
+    assert len(seen) > 15 and {key[2] for key in seen} == {False, True}
+
+
+def test_callbacks_see_every_step(data: ImageSet) -> None:
+    seen: list[tuple[int, int]] = []
+    train(small_net(), data, Recipe(steps=3), progress=lambda history, total: seen.append((len(history), total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"steps": 0}, ValueError, "steps must be an int of at least 1, got 0"),
+        ({"batch_size": 2.5}, TypeError, "batch_size must be an int"),
+        ({"peak_lr": -1}, ValueError, "peak_lr must be a number above 0, got -1"),
+        ({"schedule": "cosine"}, ValueError, "schedule must be one of 'one-cycle'"),
+        ({"epochs": "3"}, TypeError, "epochs must be an int"),
+    ],
+)
+def test_recipes_that_make_no_sense(arguments: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Recipe(**arguments)
+
+
+def test_batch_larger_than_the_data(data: ImageSet) -> None:
+    with pytest.raises(ValueError, match="batch_size must be at most the 640 images"):
+        train(small_net(), data, Recipe(batch_size=1000))
+
+
+def test_empty_history_says_so() -> None:
+    with pytest.raises(ValueError, match="train first"):
+        History().final_error()
+
+
+def test_epoch_record_survives_json() -> None:
+    history = History([1.0], [0.5], [0.1], [EpochRecord(1, 1, 0.9, 0.4)], 1.5)
+    assert History.from_dict(history.to_dict()) == history
