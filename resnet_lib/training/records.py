@@ -151,7 +151,7 @@ def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, imag
 @cache
 def code_state() -> dict[str, Any]:
     """The commit that this process runs, and whether models and training are just as committed."""
-    changes = _git("status", "--porcelain", "--", "resnet_lib/models", "resnet_lib/training/*.py")
+    changes = _git("diff", "HEAD", "--name-only", "--", "resnet_lib/models", "resnet_lib/training/*.py")
     return {"commit": _git("rev-parse", "HEAD"), "clean": changes == ""}
 
 
