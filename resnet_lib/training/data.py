@@ -151,9 +151,9 @@ def _find(name: str, root: str | Path | None, allow_download: bool) -> Path:
     if not allow_download:
         places = " or ".join(map(str, folders))
         raise FileNotFoundError(
-            f"the full Fashion-MNIST is not at hand: no {name}.gz in {places}. Install Debian's dataset-fashion-mnist, or "
-            "call load_fashion_mnist(..., full=True, download=True) to fetch 30 MB, or leave out full=True for the images "
-            "in the package"
+            f"the full Fashion-MNIST is not at hand: no {name}.gz in {places}. Install Debian's dataset-fashion-mnist, "
+            "or call load_fashion_mnist(..., full=True, download=True) to fetch 30 MB, or leave out full=True for the "
+            "images in the package"
         )
     target = folders[0] / f"{name}.gz"
     return download(urls.FASHION_MNIST + f"{name}.gz", target, FASHION_SHA256[name], unpack=_gunzip)
