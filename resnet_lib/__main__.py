@@ -12,6 +12,7 @@ from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
 from resnet_lib.training.loop import Recipe, train
 from resnet_lib.training.progress import ProgressBar
 from resnet_lib.training.records import record_path, run_experiment
+from resnet_lib.training.tables import nets_table, runs_table
 
 
 def numbers(text: str) -> list[int]:
@@ -24,6 +25,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m resnet_lib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the experiments, and how much of each has been run")
+
+    commands.add_parser("tables", help="the README's tables: what the nets cost, what was measured")
 
     experiment = commands.add_parser("experiment", help="run the units of an experiment that have no record yet")
     experiment.add_argument("name", choices=EXPERIMENTS)
@@ -79,12 +82,18 @@ def train_one(options: argparse.Namespace) -> None:
             print(f"(eval mode) after {len(history)} steps, {history.seconds:.0f} s on {device.type}")
 
 
+def print_tables() -> None:
+    print(f"{nets_table()}\n\n{runs_table()}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(format="%(message)s")
     try:
         if options.command == "list":
             list_experiments()
+        elif options.command == "tables":
+            print_tables()
         elif options.command == "train":
             train_one(options)
         else:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from resnet_lib.models.arguments import require_choice, require_int, require_positive
-from resnet_lib.models.shortcuts import fitting_shortcuts, make_shortcut
+from resnet_lib.models.shortcuts import IdentityShortcut, fitting_shortcuts, make_shortcut
 
 Shortcut = str | nn.Module | None
 STRIDE_ON = ("3x3", "1x1")
@@ -225,14 +225,20 @@ def explain_mismatch(block: Block, residual: Tensor, shortcut: Tensor) -> str:
     """Why the two branches cannot be added, and which shortcuts fit."""
     shapes = [f"(N, {', '.join(map(str, x.shape[1:]))})" for x in (residual, shortcut)]
     kind = type(block.downsample).__name__.removesuffix("Shortcut").lower()
+    identity = isinstance(block.downsample, (IdentityShortcut, nn.Identity))  # its shape is that of x
     reasons = []
-    if residual.shape[2:] != shortcut.shape[2:]:
-        reasons.append(f"stride {block.stride} took the image from {shortcut.shape[-1]} to {residual.shape[-1]}")
-    if residual.shape[1] != shortcut.shape[1]:
+    if identity and residual.shape[2:] != shortcut.shape[2:]:
+        reasons.append(f"stride {block.stride} {'halved' if block.stride == 2 else 'shrank'} the image")
+    if identity and residual.shape[1] != shortcut.shape[1]:
         reasons.append(f"the channels went from {shortcut.shape[1]} to {residual.shape[1]}")
+    if not identity and residual.shape[1:] != shortcut.shape[1:]:
+        went = f"{block.in_channels} → {block.out_channels} channels at stride {block.stride}"
+        reasons.append(f"the residual goes {went}, the shortcut does not")
     why = " and ".join(reasons) or "the batches differ"
     fits = fitting_shortcuts(block.in_channels, block.out_channels, block.stride)
     advice = "; ".join([f"{fits[0]} learns a map between them", *(f"{call} needs no parameters" for call in fits[1:])])
+    if block.in_channels == block.out_channels and block.stride == 1 and not identity:
+        advice = "The block keeps the shape of x, so IdentityShortcut() fits"
     place = block.place or f"this {type(block).__name__}"
     return (
         f"the branches of {place} cannot be added: the residual is {shapes[0]}, the {kind} shortcut {shapes[1]}. "

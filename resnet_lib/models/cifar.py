@@ -5,7 +5,7 @@ Three stages of widths 16, 32, 64 behind a 3×3 stem. Depth counts the layers wi
 
 from typing import Any
 
-from resnet_lib.models.arguments import require_int
+from resnet_lib.models.arguments import require_bool, require_int
 from resnet_lib.models.blocks import BasicBlock, Block, Bottleneck, PreActBasicBlock, PreActBottleneck
 from resnet_lib.models.resnet import ResNet
 
@@ -58,6 +58,8 @@ def _layers_per_n(block: type[Block]) -> int:
 
 def _choose_block(depth: int, block: type[Block] | None, preact: bool | None) -> type[Block]:
     """The block that `depth`, `block` and `preact` agree on; ValueError or TypeError where they do not."""
+    if preact is not None:
+        require_bool("preact", preact)
     if block is None:
         basic, bottleneck = (PreActBasicBlock, PreActBottleneck) if preact else (BasicBlock, Bottleneck)
         fits_basic, fits_bottleneck = (depth - 2) % 6 == 0, (depth - 2) % 9 == 0

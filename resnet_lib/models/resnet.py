@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from resnet_lib.models.arguments import require_choice, require_int, require_positive
+from resnet_lib.models.arguments import require_bool, require_choice, require_int, require_positive
 from resnet_lib.models.blocks import STRIDE_ON, BasicBlock, Block, Bottleneck, PreActBottleneck, Shortcut
 from resnet_lib.models.shortcuts import OPTIONS, ZeroPadShortcut
 
@@ -56,6 +57,8 @@ class Config:
         require_choice("stride_on", self.stride_on, STRIDE_ON)
         require_choice("stride_at", self.stride_at, ("first", "last"))
         require_positive("norm_eps", self.norm_eps)
+        require_bool("conv_bias", self.conv_bias)
+        require_bool("zero_init_residual", self.zero_init_residual)
 
     @property
     def out_channels(self) -> int:
@@ -108,6 +111,8 @@ class ResNet(nn.Module):
 
     def __init__(self, block: type[Block], layers: Sequence[int], **options: Any):
         super().__init__()
+        if not isinstance(layers, Sequence) or isinstance(layers, str):
+            raise TypeError(f"layers must be the number of blocks in each stage, as [3, 4, 6, 3], got {layers!r}")
         self.config = config = Config(block, tuple(layers), **options)
         self.conv1 = self._stem_conv()
         if not config.block.preact:  # the first pre-activation block brings its own norm
@@ -179,6 +184,14 @@ class ResNet(nn.Module):
             )
         if not x.is_floating_point():
             raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; images of bytes need x.float() / 255")
+        weights = self.conv1.weight.dtype
+        if x.dtype != weights and not _autocasts(x.device.type):
+            raise TypeError(f"x must be {weights} as the net's weights are, got {x.dtype}; use x.to({weights})")
+
+
+def _autocasts(device_type: str) -> bool:
+    """Are we inside torch.autocast, which mixes dtypes on purpose?"""
+    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
 
 
 PRESETS: dict[str, Config] = {

@@ -19,11 +19,14 @@ class IdentityShortcut(nn.Module):
 
     def __init__(self, in_channels: int | None = None, out_channels: int | None = None, stride: int = 1):
         super().__init__()
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
+            if value is not None:
+                require_int(name, value)
         if out_channels is None:
             out_channels = in_channels
         if in_channels != out_channels or stride != 1:
             raise ValueError(
-                f"identity shortcut got {in_channels} → {out_channels} channels at stride {stride}; "
+                f"identity shortcut got {in_channels or 'any'} → {out_channels or 'any'} channels at stride {stride}; "
                 f"use {' or '.join(fitting_shortcuts(in_channels, out_channels, stride))}"
             )
 
@@ -108,7 +111,8 @@ def make_shortcut(
 
 def fitting_shortcuts(in_channels: int | None, out_channels: int | None, stride: int = 1) -> list[str]:
     """The calls that would build a shortcut for these shapes, as text for error messages."""
-    arguments = f"({in_channels}, {out_channels}" + (f", stride={stride})" if stride != 1 else ")")
+    inputs, outputs = in_channels or "in_channels", out_channels or "out_channels"  # IdentityShortcut(stride=2)
+    arguments = f"({inputs}, {outputs}" + (f", stride={stride})" if stride != 1 else ")")
     if in_channels is not None and out_channels is not None and out_channels < in_channels:
         return [f"ProjectionShortcut{arguments}"]
     return [f"ProjectionShortcut{arguments}", f"ZeroPadShortcut{arguments}"]

@@ -1,0 +1,146 @@
+"""Published weights into our nets: torchvision's fit by name, Keras's need a table of names.
+
+Everything is checked before the first weight moves. What does not fit is refused, and the net stays as it was.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnet_lib.files import DamagedFileError, cache_folder, check_hash, download
+from resnet_lib.models.arguments import require_choice
+from resnet_lib.models.blocks import BasicBlock
+from resnet_lib.models.resnet import PRESETS, Config, ResNet
+from resnet_lib.urls import WEIGHTS
+
+# Keras's layer names -> ours: (the whole net, each block, the first block of a stage). By name, never by position:
+# in `keras_model.layers` a projection stands in the middle of its block.
+KERAS_V1 = (
+    {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc"},
+    {"1_conv": "conv1", "1_bn": "bn1", "2_conv": "conv2", "2_bn": "bn2", "3_conv": "conv3", "3_bn": "bn3"},
+    {"0_conv": "downsample.0", "0_bn": "downsample.1"},
+)
+KERAS_V2 = (  # Keras counts a block's norms from behind conv1, we (and He et al. 2016) from before it
+    {"conv1_conv": "conv1", "post_bn": "norm", "predictions": "fc"},
+    {"preact_bn": "bn1", "1_conv": "conv1", "1_bn": "bn2", "2_conv": "conv2", "2_bn": "bn3", "3_conv": "conv3"},
+    {"0_conv": "downsample.0"},
+)
+PARTS = ("weight", "bias", "running_mean", "running_var")  # Keras: kernel, bias or gamma, beta, moving_mean, _variance
+
+
+def load_pretrained(model: ResNet, name: str, *, file: str | Path | None = None) -> ResNet:
+    """Load torchvision's published weights, such as "resnet50.IMAGENET1K_V1", into `model` and return it.
+
+    `file` is a copy of your own; without it the file comes from the cache folder, or is downloaded into it. Its
+    sha256 is checked each time, and no code in it is run. The nets want RGB images of shape (N, 3, H, W), scaled
+    to [0, 1], minus the mean (0.485, 0.456, 0.406), divided by the deviation (0.229, 0.224, 0.225).
+
+    Raises ValueError for an unknown name, for a net that is not torchvision's (depth, stride_on, norm_eps,
+    num_classes …) and for other keys or shapes; DamagedFileError for a file that is not the published one;
+    FileNotFoundError; ConnectionError with no network.
+    """
+    require_choice("name", name, tuple(WEIGHTS))
+    _require_net(model, PRESETS[name.split(".")[0]], name)
+    url = WEIGHTS[name]
+    path = Path(file) if file is not None else cache_folder() / "weights" / url.rpartition("/")[2]
+    expected = url.rpartition("-")[2].removesuffix(".pth")
+    if file is None and not path.exists():
+        download(url, path, expected)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; {name} is published as {url}")
+    content = path.read_bytes()
+    check_hash(path, content, expected)
+    try:  # the very bytes whose hash was checked; weights_only, because eight digits of a hash can be forged
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise DamagedFileError(f"{path} is not a file of plain weights: {str(error).partition('. ')[0]}") from error
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise ValueError(f"{path} must hold tensors by name, got a {type(state).__name__} of something else")
+    return _fill(model, state, str(path))
+
+
+def load_keras_weights(model: ResNet, keras_model: Any) -> ResNet:
+    """Load the weights of a Keras Applications ResNet (V1 or V2) into `model` and return it.
+
+    Keras's V1 is `resnet50(stride_on="1x1", norm_eps=1.001e-5)`, its V2 `resnet50v2()`; 101 and 152 likewise. To
+    train on as Keras does, set `momentum` of the norms to 0.01, which is Keras's 0.99. Raises ValueError for a net
+    that differs from the Keras model, or a Keras model that is no such net.
+    """
+    arrays = {layer.name: found for layer in getattr(keras_model, "layers", ()) if (found := layer.get_weights())}
+    stages = Counter(match[1] for layer in arrays if (match := re.fullmatch(r"conv(\d)_block\d+_1_conv", layer)))
+    if not (stages and "conv1_conv" in arrays and "predictions" in arrays):
+        raise ValueError(
+            f"keras_model must be a ResNet of keras.applications with include_top=True, got a "
+            f"{type(keras_model).__name__} without conv1_conv, conv2_block1_1_conv or predictions"
+        )
+    is_v2 = "post_bn" in arrays
+    made_for = replace(
+        PRESETS["resnet50v2" if is_v2 else "resnet50"],
+        layers=tuple(stages[stage] for stage in sorted(stages)),
+        in_channels=arrays["conv1_conv"][0].shape[-2],
+        num_classes=arrays["predictions"][0].shape[-1],
+        stride_on="3x3" if is_v2 else "1x1",
+        norm_eps=1.001e-5,
+    )
+    _require_net(model, made_for, "the Keras model")
+    names, own, state = keras_name_map(made_for), model.state_dict(), {}
+    for layer, values in arrays.items():
+        for part, tensor in zip(PARTS, map(torch.as_tensor, values), strict=False):
+            # Keras keeps kernels as (height, width, in, out) and the classifier as (in, out)
+            state[f"{names.get(layer, layer)}.{part}"] = tensor.movedim((-1, -2), (0, 1)) if tensor.ndim > 1 else tensor
+    for bias in [key for key in state if key.endswith(".bias") and key not in own and not is_v2]:
+        # V1 adds a bias b before each norm, which takes it away again: norm(x + b) with mean m is norm(x) with m - b
+        mean = bias.replace("downsample.0", "downsample.1").replace("conv", "bn").replace(".bias", ".running_mean")
+        if mean in state:
+            state[mean] = state[mean] - state.pop(bias)
+    return _fill(model, state, "the Keras model")
+
+
+def keras_name_map(config: Config) -> dict[str, str]:
+    """Every layer with weights of a Keras Applications ResNet -> its name in the net that `config` describes."""
+    net, block, first_block = KERAS_V2 if config.block.preact else KERAS_V1
+    names = dict(net)
+    for stage, number_of_blocks in enumerate(config.layers, start=1):
+        for index in range(number_of_blocks):
+            for theirs, ours in (block if index else block | first_block).items():
+                names[f"conv{stage + 1}_block{index + 1}_{theirs}"] = f"layer{stage}.{index}.{ours}"
+    return names
+
+
+def _require_net(model: ResNet, made_for: Config, source: str) -> None:
+    """Refuse what would load and give wrong logits: the stride and eps stand in no state dict."""
+    if not isinstance(model, ResNet):
+        raise TypeError(f"model must be a ResNet of this library, got {type(model).__name__}")
+    theirs, ours = ({**vars(config), "block": config.block.__name__} for config in (made_for, model.config))
+    for name in ["zero_init_residual"] + ["stride_on"] * issubclass(made_for.block, BasicBlock):
+        ours[name] = theirs[name]  # these do not change the logits
+    _require_equal(theirs, ours, source)
+
+
+def _fill(model: ResNet, state: dict[str, Tensor], source: str) -> ResNet:
+    """All of `state` or nothing."""
+    own = model.state_dict()
+    state = {key: own[key] for key in own if key.endswith("num_batches_tracked")} | state  # old files have none
+    theirs, ours = ({key: tuple(tensor.shape) for key, tensor in tensors.items()} for tensors in (state, own))
+    _require_equal(theirs, ours, source)
+    model.load_state_dict(state)
+    return model
+
+
+def _require_equal(theirs: Mapping[str, object], ours: Mapping[str, object], source: str) -> None:
+    """ValueError that names the first entries that differ."""
+    wrong = [
+        f"{key} is {theirs.get(key, 'missing')} in the weights, {ours.get(key, 'missing')} in the net"
+        for key in {**ours, **theirs}
+        if theirs.get(key, "missing") != ours.get(key, "missing")
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise ValueError(f"{source} does not fit the net, so nothing was loaded: {'; '.join(wrong[:4])}{more}")

@@ -1,0 +1,93 @@
+"""Gradients: how large they are in every layer, and whether they agree.
+
+Nets with batch norm are measured in train mode by default (statistics of the batch at hand), as training sees them.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import grad
+from torch.nn.functional import cross_entropy
+
+from resnet_lib.models.arguments import require_int
+from resnet_lib.probes.hooks import checked, hooked, named_blocks, undisturbed
+
+
+def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor, *, training: bool = True) -> dict[str, float]:
+    """The L2 norm of the loss gradient of every convolution's weight, in the order of the forward pass.
+
+    images (N, C, H, W), labels (N,) -> {"conv1": …, "layer1.0.conv1": …}. The loss is the mean cross-entropy.
+    training=True: batch norm uses the statistics of this batch; False: its running ones. He et al. 2015, section 4.1
+    report "healthy norms" in plain nets with batch norm; Yang et al. 2019 derive why they explode at initialisation.
+    """
+    convs = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    if not convs:
+        raise ValueError(f"model must have at least one Conv2d, this {type(model).__name__} has none")
+    ran: dict[str, Tensor] = {}
+    with hooked(convs, lambda name, _, output: ran.update({name: convs[name].weight})):
+        gradients = _loss_gradients(model, images, labels, ran, training)
+    # In float64, where the square of 1e-30 is not 0.
+    return {name: torch.linalg.vector_norm(g, dtype=torch.float64).item() for name, g in gradients.items()}
+
+
+def gradient_agreement(
+    model: nn.Module, batch_a: Iterable[Tensor], batch_b: Iterable[Tensor], *, training: bool = True
+) -> dict[str, float]:
+    """The cosine between the gradients of two mini-batches, for each block over all its parameters.
+
+    A batch is (images (N, C, H, W), labels (N,)) or an `ImageSet`. 1: both batches want the same change of the
+    block; 0: they have nothing to say to each other; nan: a gradient is zero.
+    """
+    result = {}
+    blocks = {name: dict(block.named_parameters(name)) for name, block in named_blocks(model).items()}
+    weights = {name: weight for block in blocks.values() for name, weight in block.items()}
+    both = [_loss_gradients(model, x, y, weights, training) for x, y in (batch_a, batch_b)]
+    for block in filter(blocks.get, blocks):
+        a, b = (torch.cat([gradients[name].flatten() for name in blocks[block]]).double() for gradients in both)
+        result[block] = (a @ b / (a.norm() * b.norm())).item()
+    return result
+
+
+def gradient_correlation(
+    model: nn.Module, images: Tensor, *, points: int = 64, lags: int = 8, training: bool = True
+) -> tuple[float, ...]:
+    """Shattered gradients: how alike the input gradients at neighbouring inputs are (Balduzzi et al. 2017).
+
+    images (2n, C, H, W): n straight lines, each of `points` inputs from images[2i] to images[2i + 1]. Returns the
+    autocorrelation of the gradient along a line at lag 1, 2, …, `lags`, the mean over the lines. The one number to
+    quote is the first, between direct neighbours: 1 the same, 0 as unlike as noise.
+    The points of a line are one batch, so with training=True batch norm uses the line's statistics. The gradient is
+    that of the sum of the logits; its mean over the line is taken off, so noise gives -1 / points, not quite 0.
+    """
+    require_int("points", points, 3)
+    require_int("lags", lags)
+    images, _ = checked(model, images)
+    if lags >= points or len(images) % 2:
+        raise ValueError(
+            f"lags must be less than points and images come in pairs, the two ends of each line; "
+            f"got lags={lags}, points={points} and {len(images)} images"
+        )
+    steps = torch.linspace(0, 1, points, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
+    lines = []
+    with undisturbed(model, training=training):
+        for start, end in zip(images[0::2], images[1::2], strict=True):
+            inputs = (start + steps * (end - start)).requires_grad_()
+            (gradient,) = grad(model(inputs.clone()).sum(), inputs)  # the clone is for nets that begin in place
+            series = gradient.flatten(1).double()
+            products = (series - series.mean(0)) @ (series - series.mean(0)).T  # entry (i, j) is g_i · g_j
+            sums = [products.diagonal(lag).sum() for lag in range(1, lags + 1)]
+            lines.append(torch.stack(sums) / products.trace())
+    return tuple(torch.stack(lines).mean(0).tolist())
+
+
+def _loss_gradients(
+    model: nn.Module, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor], training: bool
+) -> dict[str, Tensor]:
+    """The gradient of the mean cross-entropy by each of `weights`, which may be filled during the forward pass."""
+    images, labels = checked(model, images, labels)
+    with undisturbed(model, training=training):
+        model.requires_grad_()
+        loss = cross_entropy(model(images), labels)
+        found = grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(weights, found, strict=True))

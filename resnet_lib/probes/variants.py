@@ -1,0 +1,40 @@
+"""The same net without batch norm, or with another initialisation: the controls of lesson 02."""
+
+from copy import deepcopy
+
+from torch import nn
+
+from resnet_lib.models.arguments import require_choice
+from resnet_lib.models.resnet import ResNet
+from resnet_lib.training.loop import seeded
+
+
+def variant(model: ResNet, *, batch_norm: bool = True, init: str = "he", seed: int = 0) -> ResNet:
+    """A freshly initialised copy of `model`, which stays as it is.
+
+    batch_norm=False puts an identity in the place of every batch norm; no biases are added to the convolutions.
+    init="he" is the course's own (He et al. 2015b, normal, fan-out): with batch norm the copy equals the net that its
+    builder makes under `seeded(seed)`. init="torch" is what nn.Conv2d starts with: uniform, with a sixth of He's
+    variance where fan-in and fan-out are equal. Raises TypeError or ValueError for arguments that make no net.
+    """
+    require_choice("init", init, ("he", "torch"))
+    if not isinstance(model, ResNet):
+        raise TypeError(f"model must be a ResNet of this library, got {type(model).__name__}")
+    copy = deepcopy(model)
+    with seeded(seed):
+        for module in copy.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)):
+                module.reset_parameters()
+        if init == "he":
+            copy._initialise()
+    if not batch_norm:
+        _without_norms(copy)
+    return copy
+
+
+def _without_norms(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, nn.Identity())
+        else:
+            _without_norms(child)

@@ -1,0 +1,143 @@
+"""Edits: each makes one mistake in a right module, so that a learner's module can be compared with it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, relu
+
+Edit = Callable[[Any], nn.Module | None]  # changes the module, or returns another
+Edits = Mapping[str, Edit | list[Edit]]  # by the key of the mistake
+
+
+def computes(formula: Callable[[Any, Tensor], Tensor]) -> Edit:
+    """The same layers, put together by another formula of (module, x)."""
+    return lambda module: setattr(module, "forward", partial(formula, module))
+
+
+def replaces(**layers: Callable[[Any], nn.Module]) -> Edit:
+    """Other layers in the place of some: name=function of the layer that was there."""
+    return lambda module: [setattr(module, name, make(getattr(module, name))) for name, make in layers.items()] and None
+
+
+def drops(*names: str) -> Edit:
+    return replaces(**{name: lambda _: nn.Identity() for name in names})
+
+
+def shares(first: str, second: str) -> Edit:
+    """One layer does the work of two of the same shape."""
+
+    def edit(module: nn.Module) -> None:
+        one, two = getattr(module, first), getattr(module, second)
+        if [p.shape for p in one.parameters()] != [p.shape for p in two.parameters()]:
+            raise ValueError("the shapes differ")
+        setattr(module, second, one)
+
+    return edit
+
+
+def biased(*names: str) -> Edit:
+    """Convolutions keep their bias: the named ones, or all."""
+
+    def edit(module: nn.Module) -> None:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.Conv2d) and (not names or name.rpartition(".")[2] in names):
+                part.bias = nn.Parameter(torch.zeros(part.out_channels))
+
+    return edit
+
+
+def unbiased(*names: str) -> Edit:
+    def edit(module: nn.Module) -> None:
+        for name in names:
+            module.get_submodule(name).bias = None
+
+    return edit
+
+
+def strides(*names: str) -> Edit:
+    """The block's stride on these convolutions and on no other."""
+
+    def edit(block: Any) -> None:
+        for name, part in block.named_children():
+            if isinstance(part, nn.Conv2d):
+                part.stride = (block.stride if name in names else 1,) * 2
+
+    return edit
+
+
+def resized(kernel: int, padding: int = 0, **changes: Any) -> Callable[[nn.Conv2d], nn.Conv2d]:
+    """A convolution like the one that was there, with another kernel."""
+    return lambda c: nn.Conv2d(
+        **{"in_channels": c.in_channels, "out_channels": c.out_channels, "stride": c.stride, "bias": False, **changes},  # type: ignore[arg-type]
+        kernel_size=kernel,
+        padding=padding,
+    )
+
+
+def eps(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 1e-3
+
+
+def adds(formula: Callable[[Tensor, Tensor], Tensor]) -> Edit:
+    """A V1 block that ends in another formula of (F(x), shortcut)."""
+    return computes(lambda b, x: formula(b.residual(x), b.downsample(x)))
+
+
+ADDITION: Edits = {  # around the plus of a V1 block
+    "relu-before-add": adds(lambda f, s: relu(relu(f) + s)),
+    "relu-before-add, no-relu-after": adds(lambda f, s: relu(f) + s),
+    "no-relu-after": adds(lambda f, s: f + s),
+    "adds-itself": [adds(lambda f, s: relu(2 * f)), adds(lambda f, s: 2 * relu(f)), adds(lambda f, s: 2 * f)],
+    "no-shortcut": [adds(lambda f, s: relu(f)), adds(lambda f, s: f)],
+    "relu-on-shortcut": adds(lambda f, s: relu(f + relu(s))),
+    "subtracts": [adds(lambda f, s: relu(f - s)), adds(lambda f, s: relu(s - f))],
+    "multiplies": adds(lambda f, s: relu(f * s)),
+    "scaled-shortcut": [adds(lambda f, s, k=k: relu(f + k * s)) for k in (0.5, 0.1, 0.9, 2)],
+    "scaled-sum": [adds(lambda f, s, k=k: relu(k * (f + s))) for k in (0.5, sqrt(0.5))],
+    "scaled-residual": [adds(lambda f, s, k=k: relu(k * f + s)) for k in (0.5, 0.1, 0.9, 2)],
+    "dropout-on-shortcut": [
+        computes(lambda b, x, p=p: relu(b.residual(x) + dropout(b.downsample(x), p, b.training)))
+        for p in (0.1, 0.2, 0.3, 0.5)
+    ],
+}
+LAYERS: Edits = {  # in any block with conv1, bn1, conv2, bn2, …
+    "conv-bias": [biased(), biased("conv1"), biased("conv2"), biased("conv3"), biased("conv1", "conv2")],
+    "no-norm": [drops("bn1", "bn2", "bn3"), drops("bn1", "bn2")],
+    "no-norm-first": drops("bn1"),
+    "shared-convolution": shares("conv1", "conv2"),
+    "shared-norm": shares("bn1", "bn2"),
+    "wrong-eps": eps,
+}
+CONVS_3X3: Edits = {  # where conv1 and conv2 are 3×3
+    "no-padding": [
+        replaces(conv1=resized(3), conv2=resized(3)),
+        replaces(conv2=resized(3)),
+        replaces(conv1=resized(3)),
+    ],
+    "wrong-kernel": [
+        replaces(conv2=resized(1)),
+        replaces(conv1=resized(1)),
+        replaces(conv1=resized(1), conv2=resized(1)),
+        replaces(conv1=resized(5, 2), conv2=resized(5, 2)),
+    ],
+    "stride-on-both": strides("conv1", "conv2"),
+    "stride-on-second": strides("conv2"),
+    "no-stride": strides(),
+}
+
+
+def in_all_blocks(edit: Edit) -> Edit:
+    """The same mistake in every block of a net or stage."""
+
+    def edit_all(net: nn.Module) -> None:
+        for part in net.modules():
+            if hasattr(part, "residual"):
+                edit(part)
+
+    return edit_all

@@ -1,0 +1,86 @@
+"""Error curves that grow while nets train."""
+
+import time
+from collections.abc import Callable
+
+import ipywidgets
+
+from resnet_lib.training.history import History
+from resnet_lib.widgets.panel import bundle, panel, said
+from resnet_lib.widgets.svg import Axes, escape, net_style, path, picture, resolved, spread, text
+
+HEIGHT = 330
+SECONDS_BETWEEN = 0.25  # four drawings a second are smooth, and cost less than a hundredth of the training
+POINTS = 120  # per curve
+LAST = 20  # batches that a point is the mean of, as in History.final_error
+
+Run = tuple[str, tuple[tuple[int, float], ...], int]  # name, (step, error) pairs, steps in all
+
+
+class LiveCurve:
+    """Shows the error of nets while they train.
+
+    curve = LiveCurve("Error while training")
+    curve                                                       # in a cell of its own: the view
+    train(net, data, progress=curve.add("plain-56"))            # in a later cell
+    """
+
+    def __init__(self, title: str = "Error while training"):
+        self.title = title
+        self._runs: dict[str, Run] = {}
+        self._drawn = 0.0
+        self._view = ipywidgets.HTML(draw(title, ()))
+        self._said = said(self.text)
+        self._box = panel([self._view, self._said])
+
+    @property
+    def text(self) -> str:
+        return describe(self.title, tuple(self._runs.values()))
+
+    def add(self, name: str) -> Callable[[History, int], None]:
+        """A callback for `train(progress=…)`. A name that was there before is drawn anew."""
+        points: list[tuple[int, float]] = []
+
+        def callback(history: History, total_steps: int) -> None:
+            step, now = len(history), time.monotonic()
+            every = max(total_steps // POINTS, 1)
+            finished = step == total_steps
+            if step % every == 0 or finished:
+                points.append((step, history.final_error(LAST)))
+            if finished or now - self._drawn > SECONDS_BETWEEN:
+                self._runs[name] = (name, tuple(points), total_steps)
+                self._drawn = now
+                self._view.value = draw(self.title, tuple(self._runs.values()))
+                if finished:  # a screen reader hears results, not every step
+                    self._said.value = escape(self.text)
+
+        return callback
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        drawing = resolved(draw(self.title, tuple(self._runs.values())))
+        return bundle(self._box, f"{self.title}: the curves grow here while the nets train.", drawing)
+
+
+def draw(title: str, runs: tuple[Run, ...]) -> str:
+    """All curves in one frame, each named at its end."""
+    steps = max([total for _, _, total in runs], default=150)
+    axes = Axes(70, 50, 650, 220, (0, steps), (0, 1))
+    x_ticks = {steps * share / 3: f"{steps * share / 3:.0f}" for share in range(4)}
+    parts = [text(30, 24, title, size=17, font_weight=600)]
+    parts.append(axes.frame(x_ticks, {share / 4: f"{share / 4:.0%}" for share in range(5)}, "training step", ""))
+    shown = [(name, points) for name, points, _ in runs if points]
+    heights = spread([axes.y(points[-1][1]) for _, points in shown], gap=17)
+    for (name, points), height in zip(shown, heights, strict=True):
+        style = net_style(name)
+        parts.append(axes.curve(points, **style.stroke()))
+        parts.append(path([(728, height), (752, height)], **style.stroke()))
+        parts.append(text(758, height + 5, f"{name} {points[-1][1]:.0%}"))
+    return picture(title, describe(title, runs), HEIGHT, *parts)
+
+
+def describe(title: str, runs: tuple[Run, ...]) -> str:
+    """What the curves say, in words."""
+    ends = [
+        f"{name} {points[-1][1]:.0%} after {points[-1][0]} of {total} steps" for name, points, total in runs if points
+    ]
+    return f"{title} (mean of the last {LAST} batches): {'; '.join(ends) if ends else 'nothing has been trained yet'}."

@@ -1,0 +1,206 @@
+"""Plots of record: runs as pictures with a sentence beside them. Drawn with matplotlib, without its global state.
+
+A plot is 900 pixels wide in a notebook, with text of 12 points or more, and says whether its runs were recorded or live.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resnet_lib.models.arguments import require_choice
+from resnet_lib.training.data import ImageSet
+from resnet_lib.training.history import History
+from resnet_lib.widgets.svg import WIDTH, escape, net_style, spread
+
+INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
+SOURCES = ("live", "recorded", "live and recorded", None)
+FONT = 12
+Errors = Mapping[tuple[str, int], float]  # (net, seed) -> error as a fraction
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and what it shows, in words. As the last line of a cell it shows itself."""
+
+    figure: Figure
+    alt: str
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=SHARPNESS)
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        data = base64.b64encode(self.png()).decode()
+        image = f'<img alt="{escape(self.alt)}" width="{WIDTH}" src="data:image/png;base64,{data}">'
+        return {"text/html": image, "text/plain": self.alt}
+
+
+def plot_curves(
+    runs: Mapping[str, History],
+    *,
+    title: str,
+    source: str | None = "live",
+    measure: str = "error",
+    last: int = 20,
+) -> Plot:
+    """The error of each run while it trained, named at the curve's end.
+
+    `measure` is "error" (of the training batches, the mean of the `last` ones) or, for runs with epochs, "train_error" or
+    "test_error" (eval mode, whole sets). A title is a sentence; `source` says where the runs come from.
+    """
+    if not runs:
+        raise ValueError("there are no runs to plot: pass a dict such as {'plain-8': history}")
+    curves = {name: _curve(history, measure, last) for name, history in runs.items()}
+    figure, axes = _figure(title, source)
+    ends = [values[-1] for _, values in curves.values()]
+    top = min(1.0, 1.08 * max(max(values) for _, values in curves.values()))
+    for (name, (steps, values)), height in zip(curves.items(), spread(ends, gap=0.062 * top), strict=True):
+        style = _line(name)
+        axes.plot(steps, values, **style)
+        label = f"{name}: {values[-1]:.0%}"
+        axes.annotate(label, (1.055, height), xycoords=("axes fraction", "data"), va="center", fontsize=FONT)
+        leader = ([1.0, 1.02, 1.045], [values[-1], height, height])
+        axes.plot(*leader, transform=axes.get_yaxis_transform(), clip_on=False, **style)
+    per_epoch = measure != "error"
+    axes.set(xlim=(1 if per_epoch else 0, max(steps[-1] for steps, _ in curves.values())), ylim=(0, top))
+    axes.set_xlabel("epoch" if per_epoch else "training step", fontsize=FONT)
+    names = {"error": f"error, mean of the last {last} batches", "train_error": "training error", "test_error": "test error"}
+    _percent_axis(figure, axes, names[measure])
+    said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
+    return Plot(figure, f"{_sentence(title)} {_source(source)}{names[measure].capitalize()}: {said}.")
+
+
+def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plot:
+    """One dot per run in a column per net, with the mean as a bar. `errors` is {(net, seed): error}."""
+    figure, axes = _figure(title, source, right=0.97)
+    groups = _by_net(errors)
+    for column, (name, values) in enumerate(groups.items()):
+        style = net_style(name)
+        offsets = [0.32 * ((7 * index) % len(values) / len(values) - 0.5) for index in range(len(values))]
+        marker = {"marker": "x"} if style.dashed else {"marker": "o", "edgecolors": "white", "linewidths": 0.5}
+        axes.scatter([column + offset for offset in offsets], values, s=52, color=style.colour, zorder=3, **marker)
+        axes.plot([column - 0.28, column + 0.28], [mean(values)] * 2, color="black", lw=2, zorder=4)
+        axes.annotate(f"{mean(values):.0%}", (column + 0.3, mean(values)), va="center", fontsize=FONT)
+    axes.set_xticks(range(len(groups)), list(groups), fontsize=FONT)
+    axes.set(xlim=(-0.5, len(groups) - 0.3), ylim=(0, min(1.0, 1.1 * max(errors.values()))))
+    _percent_axis(figure, axes, "error over the last batches; a bar is the mean")
+    return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
+
+
+def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", label: str = "training error") -> Plot:
+    """Mean error against depth, one line for each kind of net; the bars reach from the best to the worst seed."""
+    figure, axes = _figure(title, source)
+    groups = _by_net(errors)
+    kinds: dict[str, dict[int, list[float]]] = {}
+    for name, values in groups.items():
+        kind, depth = re.fullmatch(r"(.*?)-(\d+)", name).groups()  # type: ignore[union-attr]
+        kinds.setdefault(kind, {})[int(depth)] = values
+    for shift, (kind, points) in enumerate(kinds.items()):
+        depths, middle = sorted(points), [mean(points[depth]) for depth in sorted(points)]
+        reach = [
+            [m - min(points[d]) for d, m in zip(depths, middle, strict=True)],
+            [max(points[d]) - m for d, m in zip(depths, middle, strict=True)],
+        ]
+        beside = [depth * 1.02**shift for depth in depths]  # so that bars of two kinds stay apart
+        axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **_line(f"{kind}-20"))
+        label_at = (1.02, middle[-1])
+        axes.annotate(f"{kind}: {middle[-1]:.0%}", label_at, xycoords=("axes fraction", "data"), fontsize=FONT, va="center")
+    every = sorted({depth for points in kinds.values() for depth in points})
+    axes.set_xscale("log")
+    axes.set_xticks(every, [str(depth) for depth in every], fontsize=FONT)
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
+    axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
+    _percent_axis(figure, axes, label)
+    return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
+
+
+def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequence[str] | None = None) -> Plot:
+    """The first images, ten in a row, each under its label (or under `labels`)."""
+    columns = min(count, 10)
+    rows = -(-count // columns)
+    height = 0.6 + 1.35 * rows
+    figure = Figure(figsize=(INCHES, height), facecolor="white")
+    figure.text(0.012, 1 - 0.35 / height, title, fontsize=15, fontweight="bold")
+    names = list(labels) if labels is not None else [images.classes[int(label)] for label in images.labels[:count]]
+    for index in range(count):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        picture = images.images[index].permute(1, 2, 0).numpy()
+        low, high = float(picture.min()), float(picture.max())
+        axes.imshow((picture - low) / max(high - low, 1e-9), cmap="gray")
+        axes.set_title(names[index], fontsize=FONT, pad=4)
+        axes.axis("off")
+    figure.subplots_adjust(0.012, 0.01, 0.988, 1 - 0.85 / height, wspace=0.16, hspace=0.36)
+    return Plot(figure, f"{_sentence(title)} In reading order: {', '.join(names)}.")
+
+
+def _figure(title: str, source: str | None, right: float = 0.78) -> tuple[Figure, Axes]:
+    require_choice("source", source, SOURCES)
+    figure = Figure(figsize=(INCHES, 4.4), facecolor="white")
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.085, right=right, top=0.80, bottom=0.14)
+    figure.text(0.012, 0.93, title, fontsize=15, fontweight="bold")
+    if source:
+        figure.text(0.988, 0.025, source, fontsize=FONT, ha="right", color="#595959", style="italic")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=FONT)
+    return figure, axes
+
+
+def _percent_axis(figure: Figure, axes: Axes, label: str) -> None:
+    """The label stands above the axis, where it is read first and upright."""
+    percent: Callable[[float, int], str] = lambda value, _: f"{value:.0%}"  # noqa: E731
+    axes.yaxis.set_major_formatter(percent)
+    figure.text(0.012, 0.845, label, fontsize=FONT)
+
+
+def _line(name: str) -> dict[str, Any]:
+    style = net_style(name)
+    return {"color": style.colour, "linestyle": (0, (4, 2)) if style.dashed else "-", "linewidth": 0.75 * style.width}
+
+
+def _curve(history: History, measure: str, last: int) -> tuple[list[float], list[float]]:
+    """Steps (or epochs) and values of one run."""
+    require_choice("measure", measure, ("error", "train_error", "test_error"))
+    if measure != "error":
+        if not history.epochs:
+            raise ValueError(f"measure={measure!r} needs a run with epochs: train with test_data, or plot 'error'")
+        return [float(record.epoch) for record in history.epochs], [getattr(r, measure) for r in history.epochs]
+    if not history.error:
+        raise ValueError("the history is empty: train first")
+    total = history.epochs[-1].step if history.epochs else len(history)  # a recorded curve was thinned
+    values = [mean(history.error[max(0, end - last) : end]) for end in range(1, len(history) + 1)]
+    return [total * (index + 1) / len(values) for index in range(len(values))], values
+
+
+def _by_net(errors: Errors) -> dict[str, list[float]]:
+    if not errors:
+        raise ValueError("there are no errors to plot: pass a dict such as {('plain-8', 0): 0.23}")
+    groups: dict[str, list[float]] = {}
+    for (name, _), value in errors.items():
+        groups.setdefault(name, []).append(value)
+    return groups
+
+
+def _ranges(groups: Mapping[str, Sequence[float]]) -> str:
+    """Mean and range of each net, in words."""
+    parts = [f"{name} {mean(v):.0%} ({min(v):.0%} to {max(v):.0%}, {len(v)} runs)" for name, v in groups.items()]
+    return f"Mean error: {'; '.join(parts)}."
+
+
+def _sentence(title: str) -> str:
+    return title if title.endswith((".", "?")) else f"{title}."
+
+
+def _source(source: str | None) -> str:
+    return {"live": "Live runs. ", "recorded": "Recorded runs. ", None: ""}.get(source, "Live and recorded runs. ")

@@ -1,0 +1,47 @@
+"""The README says what the commands print, and its links and commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_lib.__main__ import parse
+from resnet_lib.training.tables import nets_table, runs_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"`(python [^`]+)`", README) + re.findall(r"^(python [^#\n]+)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("table", [nets_table, runs_table], ids=["nets", "runs"])
+def test_tables_are_what_the_command_prints(table) -> None:
+    assert table() in README
+
+
+def test_every_lesson_stands_in_the_syllabus() -> None:
+    for lesson in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"(notebooks/{lesson.name})" in README
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert target.startswith("https://") or (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("command", sorted({command.strip() for command in COMMANDS}))
+def test_commands_are_known(command: str) -> None:
+    words = command.split()[1:]
+    if words[0] == "lab.py":
+        done = subprocess.run([sys.executable, *words, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith("$"), done.stderr
+    elif words[:2] == ["-m", "resnet_lib"]:
+        assert parse([word.replace("NAME", "live-degradation") for word in words[2:]]).command == words[2]
+    else:
+        assert words[:2] == ["-m", "benchmarks"] and (ROOT / "benchmarks" / f"{words[2]}.py").exists()
+
+
+def test_pictures_have_words() -> None:
+    pictures = re.findall(r"!\[([^\]]*)\]", README)
+    assert pictures and all(len(words) > 20 for words in pictures)
