@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [options]`: figures that are timed or weighed, in tables. A NAME is a module in this folder."""
+"""`python -m benchmarks NAME [options]`: figures that are timed or weighed. A NAME is a module in this folder."""
 
 import sys
 from importlib import import_module

@@ -1,6 +1,6 @@
 """Are our nets as fast and as small as those of a known library? Forward, training step, memory, construction, import.
 
-    python -m benchmarks models             three nets at 224², as the bars say (about a quarter of an hour on two cores)
+    python -m benchmarks models             three nets at 224² (about a quarter of an hour on two cores)
     python -m benchmarks models --quick     small images, two pairs: shows that it works, its figures mean nothing
 
 The peer is torchvision if it imports, else transformers' ResNet of the same architecture. A time is measured in pairs,
@@ -197,7 +197,8 @@ def main(argv: list[str]) -> int:
         f"{torch.backends.cpu.get_cpu_capability()} · {platform.machine()} · {size}² · medians of {pairs} pairs"
     )
     print(
-        f"{'net':<10}{'mode':<9}{'ours : peer':<28}{'images/s':>15}  {'ratio and bar':<19}{'peak MB':>13}  ratio and bar"
+        f"{'net':<10}{'mode':<9}{'ours : peer':<28}{'images/s':>15}  {'ratio and bar':<19}"
+        f"{'peak MB':>13}  ratio and bar"
     )
     for name in options.nets or BATCH:
         batch = 2 if options.quick else BATCH[name]
@@ -221,7 +222,8 @@ def main(argv: list[str]) -> int:
             heavier = memory[0] / memory[1]
             print(
                 f"{name:<10}{mode:<9}{ours + ' : ' + theirs:<28}{speed[0]:>7.1f} {speed[1]:>7.1f}  "
-                f"{f'{faster:.2f} {bars.judge(faster, least=least)}':<19}{memory[0] / 1e6:>6.0f} {memory[1] / 1e6:>6.0f}  "
+                f"{f'{faster:.2f} {bars.judge(faster, least=least)}':<19}"
+                f"{memory[0] / 1e6:>6.0f} {memory[1] / 1e6:>6.0f}  "
                 f"{heavier:.2f} {bars.judge(heavier, most=most)}".rstrip(),
                 flush=True,
             )

@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     print(f"{torch.__version__}, {torch.get_num_threads()} threads; medians of {options.pairs} pairs; images/s")
     print(
-        "| net | plain loop | ours | convolutions alone | ours / plain (≥ 1.3) | data pipeline (≤ 5 %) | MB plain | MB ours |"
+        "| net | plain loop | ours | convolutions alone | ours / plain (≥ 1.3) | data pipeline (≤ 5 %) "
+        "| MB plain | MB ours |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for row in rows(options.steps, options.pairs):

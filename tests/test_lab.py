@@ -125,7 +125,7 @@ def test_the_status_is_that_of_the_tests(lab, monkeypatch, ends, green):
 
 def test_jupyterlab_opens_on_the_lessons(lab, monkeypatch):
     monkeypatch.setattr(lab.os, "geteuid", lambda: 0, raising=False)
-    (command, _variables), = lab.commands("open", ["--no-browser"])
+    ((command, _variables),) = lab.commands("open", ["--no-browser"])
     assert command == [lab.PYTHON, "-m", "jupyterlab", lab.LESSONS, "--allow-root", "--no-browser"]
     monkeypatch.setattr(lab.os, "geteuid", lambda: 1000)
     assert "--allow-root" not in lab.commands("open", [])[0][0]

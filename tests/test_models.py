@@ -46,7 +46,7 @@ SMALL = {
     "preact bottleneck": lambda **more: cifar_resnet(11, preact=True, shortcut="B", width=8, **more),
     "imagenet V1": lambda **more: ResNet(Bottleneck, [2, 2, 1, 1], width=8, num_classes=10, stride_on="1x1", **more),
     "imagenet V1.5": lambda **more: ResNet(BasicBlock, [2, 1, 1, 1], width=8, num_classes=10, **more),
-    "imagenet V2": lambda **more: build(PRESETS["resnet50v2"], layers=(2, 2, 1, 1), width=8, num_classes=10, **more),
+    "imagenet V2": lambda **more: build(PRESETS["resnet50v2"], layers=(3, 2, 1, 1), width=8, num_classes=10, **more),
 }
 every_small_net = pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
 
@@ -568,12 +568,13 @@ def test_build_repeats_a_net_from_its_config():
     [
         (lambda: cifar_resnet(21), ValueError, "depth must be 6n + 2 with basic blocks (8, 20, 32, 44, 56, 110, 1202)"),
         (lambda: cifar_resnet(21), ValueError, "or 9n + 2 with bottlenecks (11, 29, 164, 1001), got 21"),
-        (lambda: cifar_resnet(20, block=Bottleneck), ValueError, "got 20 with block=Bottleneck"),
+        (lambda: cifar_resnet(32, block=Bottleneck), ValueError, "got 32 with block=Bottleneck"),
         (lambda: cifar_resnet(11, block=PreActBasicBlock), ValueError, "got 11 with block=PreActBasicBlock"),
         (
             lambda: cifar_resnet(164),
             ValueError,
-            "depth 164 fits basic blocks (6·27 + 2) and bottlenecks (9·18 + 2); say block=BasicBlock or block=Bottleneck",
+            "depth 164 fits basic blocks (6·27 + 2) and bottlenecks (9·18 + 2); "
+            "say block=BasicBlock or block=Bottleneck",
         ),
         (lambda: cifar_resnet(164, preact=True), ValueError, "say block=PreActBasicBlock or block=PreActBottleneck"),
         (lambda: cifar_plain(38), ValueError, "depth 38 fits basic blocks"),

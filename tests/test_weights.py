@@ -148,12 +148,16 @@ def test_files_from_before_batches_were_counted(published: Published, original: 
 def test_every_published_name_has_a_net_and_a_hash():
     for name, url in weights.WEIGHTS.items():
         assert name.split(".")[0] in PRESETS
-        assert re.fullmatch(rf"https://download\.pytorch\.org/models/{name.split('.')[0]}-[0-9a-f]{{8}}\.pth", url)
+        assert re.fullmatch(rf"\S+/models/{name.split('.')[0]}-[0-9a-f]{{8}}\.pth", url)
 
 
 def test_a_missing_file(published: Published, tmp_path: Path):
     refused(FileNotFoundError, "nowhere.pth", NAME, "https://", file=tmp_path / "nowhere.pth")
     refused(FileNotFoundError, str(tmp_path), file=tmp_path)  # a folder
+
+
+def test_nothing_is_downloaded_when_told_so(published: Published):
+    refused(FileNotFoundError, f"{NAME} is published as https://", download=False)
 
 
 def test_no_network(published: Published):

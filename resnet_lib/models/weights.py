@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnet_lib.files import DamagedFileError, cache_folder, check_hash, download
+from resnet_lib import files
+from resnet_lib.files import DamagedFileError, cache_folder, check_hash
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.resnet import PRESETS, Config, ResNet
@@ -35,12 +36,13 @@ KERAS_V2 = (  # Keras counts a block's norms from behind conv1, we (and He et al
 PARTS = ("weight", "bias", "running_mean", "running_var")  # Keras: kernel, bias or gamma, beta, moving_mean, _variance
 
 
-def load_pretrained(model: ResNet, name: str, *, file: str | Path | None = None) -> ResNet:
+def load_pretrained(model: ResNet, name: str, *, file: str | Path | None = None, download: bool = True) -> ResNet:
     """Load torchvision's published weights, such as "resnet50.IMAGENET1K_V1", into `model` and return it.
 
-    `file` is a copy of your own; without it the file comes from the cache folder, or is downloaded into it. Its
-    sha256 is checked each time, and no code in it is run. The nets want RGB images of shape (N, 3, H, W), scaled
-    to [0, 1], minus the mean (0.485, 0.456, 0.406), divided by the deviation (0.229, 0.224, 0.225).
+    `file` is a copy of your own; without it the file comes from the cache folder, or is downloaded into it unless
+    download=False. Its sha256 is checked each time, and no code in it is run. The nets want RGB images of shape
+    (N, 3, H, W), scaled to [0, 1], minus the mean (0.485, 0.456, 0.406), divided by
+    the deviation (0.229, 0.224, 0.225).
 
     Raises ValueError for an unknown name, for a net that is not torchvision's (depth, stride_on, norm_eps,
     num_classes …) and for other keys or shapes; DamagedFileError for a file that is not the published one;
@@ -51,8 +53,8 @@ def load_pretrained(model: ResNet, name: str, *, file: str | Path | None = None)
     url = WEIGHTS[name]
     path = Path(file) if file is not None else cache_folder() / "weights" / url.rpartition("/")[2]
     expected = url.rpartition("-")[2].removesuffix(".pth")
-    if file is None and not path.exists():
-        download(url, path, expected)
+    if file is None and download and not path.exists():
+        files.download(url, path, expected)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; {name} is published as {url}")
     content = path.read_bytes()

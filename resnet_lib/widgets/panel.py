@@ -44,7 +44,8 @@ MEND = """
       set(said, 'aria-live', 'polite');
     }
   };
-  const watch = {childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ['aria-valuetext']};
+  const watch = {childList: true, subtree: true, characterData: true, attributes: true,
+    attributeFilter: ['aria-valuetext']};
   new MutationObserver(mend).observe(panel, watch);
   panel.addEventListener('click', event => {
     const [name, index] = event.target.closest('[data-set]')?.dataset.set.split(':') || [];
@@ -63,7 +64,8 @@ STYLE = """
 .resnet-panel .widget-label { color: var(--jp-ui-font-color1); }
 .resnet-panel .widget-radio { height: auto; align-items: flex-start; }
 .resnet-panel .widget-radio-box { margin-bottom: 0 !important; }
-.resnet-panel .widget-radio-box label { font-size: 14px; line-height: 22px; height: auto; width: auto; white-space: normal; }
+.resnet-panel .widget-radio-box label { font-size: 14px; line-height: 22px; height: auto; width: auto;
+  white-space: normal; }
 .resnet-panel .widget-radio-box-horizontal { flex-wrap: wrap; gap: 0 14px; }
 .resnet-panel :is(input, select, .noUi-handle):focus-visible { outline: 3px solid #E69F00; outline-offset: 1px; }
 .resnet-panel .resnet-question { flex-direction: column; width: auto; }
@@ -89,7 +91,9 @@ def said(words: str = "") -> ipywidgets.HTML:
     return widget
 
 
-def radio(options: Sequence[Any], label: str, *, value: Any = None, horizontal: bool = False) -> ipywidgets.RadioButtons:
+def radio(
+    options: Sequence[Any], label: str, *, value: Any = None, horizontal: bool = False
+) -> ipywidgets.RadioButtons:
     """Radio buttons under (or, horizontal, beside) their label."""
     orientation = "horizontal" if horizontal else "vertical"
     widget = ipywidgets.RadioButtons(options=options, value=value, description=label, orientation=orientation)

@@ -1,6 +1,7 @@
 """Plots of record: runs as pictures with a sentence beside them. Drawn with matplotlib, without its global state.
 
-A plot is 900 pixels wide in a notebook, with text of 12 points or more, and says whether its runs were recorded or live.
+A plot is 900 pixels wide in a notebook, with text of 12 points or more, and says whether its runs were recorded or
+live.
 """
 
 import base64
@@ -53,8 +54,8 @@ def plot_curves(
 ) -> Plot:
     """The error of each run while it trained, named at the curve's end.
 
-    `measure` is "error" (of the training batches, the mean of the `last` ones) or, for runs with epochs, "train_error" or
-    "test_error" (eval mode, whole sets). A title is a sentence; `source` says where the runs come from.
+    `measure` is "error" (of the training batches, the mean of the `last` ones) or, for runs with epochs, "train_error"
+    or "test_error" (eval mode, whole sets). A title is a sentence; `source` says where the runs come from.
     """
     if not runs:
         raise ValueError("there are no runs to plot: pass a dict such as {'plain-8': history}")
@@ -72,7 +73,11 @@ def plot_curves(
     per_epoch = measure != "error"
     axes.set(xlim=(1 if per_epoch else 0, max(steps[-1] for steps, _ in curves.values())), ylim=(0, top))
     axes.set_xlabel("epoch" if per_epoch else "training step", fontsize=FONT)
-    names = {"error": f"error, mean of the last {last} batches", "train_error": "training error", "test_error": "test error"}
+    names = {
+        "error": f"error, mean of the last {last} batches",
+        "train_error": "training error",
+        "test_error": "test error",
+    }
     _percent_axis(figure, axes, names[measure])
     said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
     return Plot(figure, f"{_sentence(title)} {_source(source)}{names[measure].capitalize()}: {said}.")
@@ -112,7 +117,9 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
         beside = [depth * 1.02**shift for depth in depths]  # so that bars of two kinds stay apart
         axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **_line(f"{kind}-20"))
         label_at = (1.02, middle[-1])
-        axes.annotate(f"{kind}: {middle[-1]:.0%}", label_at, xycoords=("axes fraction", "data"), fontsize=FONT, va="center")
+        axes.annotate(
+            f"{kind}: {middle[-1]:.0%}", label_at, xycoords=("axes fraction", "data"), fontsize=FONT, va="center"
+        )
     every = sorted({depth for points in kinds.values() for depth in points})
     axes.set_xscale("log")
     axes.set_xticks(every, [str(depth) for depth in every], fontsize=FONT)
@@ -159,7 +166,7 @@ def _figure(title: str, source: str | None, right: float = 0.78) -> tuple[Figure
 
 def _percent_axis(figure: Figure, axes: Axes, label: str) -> None:
     """The label stands above the axis, where it is read first and upright."""
-    percent: Callable[[float, int], str] = lambda value, _: f"{value:.0%}"  # noqa: E731
+    percent: Callable[[float, float], str] = lambda value, _: f"{value:.0%}"  # noqa: E731
     axes.yaxis.set_major_formatter(percent)
     figure.text(0.012, 0.845, label, fontsize=FONT)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape as escape_html
 from itertools import pairwise
+from typing import Any
 
 # Okabe and Ito's palette. These four stand out from white and from JupyterLab's dark grey (contrast above 3 : 1);
 # the other two only fill areas that have an outline.
@@ -73,11 +74,11 @@ def resolved(drawing: str) -> str:
 
 def text(x: float, y: float, words: object, *, size: int = 14, anchor: str = "start", **more: object) -> str:
     """One line of text; y is its baseline."""
-    more = {"fill": INK, **more}
-    return tag("text", escape(words), x=float(x), y=float(y), font_size=size, text_anchor=anchor, **more)
+    placed = {"x": float(x), "y": float(y), "font_size": size, "text_anchor": anchor, "fill": INK}
+    return tag("text", escape(words), **{**placed, **more})
 
 
-def paragraph(x: float, y: float, words: str, characters: int, *, size: int = 14, **more: object) -> str:
+def paragraph(x: float, y: float, words: str, characters: int, *, size: int = 14, **more: Any) -> str:
     """Text broken into lines of at most so many characters."""
     lines = textwrap.wrap(words, characters)
     return "".join(text(x, y + index * size * 1.4, line, size=size, **more) for index, line in enumerate(lines))
