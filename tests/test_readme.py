@@ -7,22 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from resnet_lib.__main__ import parse
-from resnet_lib.training.tables import nets_table, runs_table
+from resnet_lib.__main__ import main, parse
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+import refresh  # noqa: E402
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"`(python [^`]+)`", README) + re.findall(r"^(python [^#\n]+)", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("table", [nets_table, runs_table], ids=["nets", "runs"])
-def test_tables_are_what_the_command_prints(table) -> None:
-    assert table() in README
+def test_tables_are_what_was_measured() -> None:
+    assert refresh.filled(README) == README, "run `python docs/refresh.py`"
 
 
-def test_every_lesson_stands_in_the_syllabus() -> None:
-    for lesson in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"(notebooks/{lesson.name})" in README
+def test_tables_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["tables"])
+    for table in capsys.readouterr().out.strip().split("\n\n"):
+        assert table in README
+
+
+def test_a_changed_figure_and_a_missing_block_are_noticed() -> None:
+    assert refresh.filled(README.replace("25,557,032", "25,557,033")) != README.replace("25,557,032", "25,557,033")
+    with pytest.raises(ValueError, match="no block <!-- nets -->"):
+        refresh.filled(README.replace("<!-- nets -->", ""))
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
@@ -35,7 +42,7 @@ def test_commands_are_known(command: str) -> None:
     words = command.split()[1:]
     if words[0] == "lab.py":
         done = subprocess.run([sys.executable, *words, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0 and done.stdout.startswith("$"), done.stderr
+        assert done.returncode == 0 and "\n$ " in f"\n{done.stdout}", done.stderr
     elif words[:2] == ["-m", "resnet_lib"]:
         assert parse([word.replace("NAME", "live-degradation") for word in words[2:]]).command == words[2]
     else:

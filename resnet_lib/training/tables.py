@@ -49,14 +49,15 @@ def nets_table() -> str:
 
 
 def runs_table() -> str:
-    """What this project measured: one row per experiment and net."""
-    columns = ("experiment", "net", "seeds", "training error, %", "test error, %", "s per run")
-    rows = ["| " + " | ".join(columns) + " |", "|---|---|---:|---:|---:|---:|"]
+    """What this project measured: one row per experiment and net, with the command that measures it."""
+    columns = ("net", "seeds", "training error, %", "test error, %", "s per run", "command: `python -m resnet_lib …`")
+    rows = ["| " + " | ".join(columns) + " |", "|---|---:|---:|---:|---:|---|"]
     for experiment in EXPERIMENTS.values():
         records = load_records(experiment.name)
         for net in experiment.nets:
             of_net = [record for record in records if record.net == net.name]
-            rows.append(f"| {experiment.name} | {net.name} | {' | '.join(_summary(of_net))} |")
+            command = f"`experiment {experiment.name} --nets {net.name}`"
+            rows.append(f"| {net.name} | {' | '.join(_summary(of_net))} | {command} |")
     return "\n".join(rows)
 
 

@@ -1,0 +1,63 @@
+"""Bring the README up to date: `python docs/refresh.py` fills its tables and draws its picture from what was measured.
+
+A block of the README between <!-- NAME --> and <!-- /NAME --> is one of BLOCKS. A test holds the README to them.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+
+import resnet_lib as rl
+from resnet_lib.training.tables import nets_table, runs_table
+from resnet_lib.widgets.plots import Plot, strip
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writes it
+PICTURE = ROOT / "docs" / "images" / "degradation.png"
+
+
+def lessons_table() -> str:
+    """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured."""
+    times = json.loads(TIMES.read_text(encoding="utf-8"))
+    rows = ["| # | lesson | what you do | read, min | exercises, min | run, s | memory, MB |", "|---|---|---|---:|---:|---:|---:|"]
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        head = nbformat.read(path, as_version=4).cells[0].source
+        number, title = re.search(r"^# (\d\d) · (.+)$", head, re.MULTILINE).groups()  # type: ignore[union-attr]
+        promise = " ".join(re.search(r"^# .+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
+        minutes = re.search(r"^\| (\d+) min \| [^|]+ \| (\d+) min \|", head, re.MULTILINE).groups()  # type: ignore[union-attr]
+        seconds, megabytes = (f"{times[path.stem][key]:.0f}" for key in ("seconds", "megabytes"))
+        link = f"[{title}](notebooks/{path.name})"
+        rows.append(f"| {' | '.join([number, link, promise, *minutes, seconds, megabytes])} |")
+    return "\n".join(rows)
+
+
+def picture() -> Plot:
+    """The first picture of lesson 01 and of the README."""
+    errors = {(run.net, run.seed): run.history.final_error() for run in rl.load_records("live-degradation")}
+    return strip(errors, title="Deeper plain nets learn worse, 20 seeds each")
+
+
+BLOCKS = {
+    "picture": lambda: f"![{picture().alt}](docs/images/degradation.png)",
+    "lessons": lessons_table,
+    "nets": nets_table,
+    "runs": runs_table,
+}
+
+
+def filled(text: str) -> str:
+    """`text` with every block made anew."""
+    for name, make in BLOCKS.items():
+        block = f"<!-- {name} -->\n{make()}\n<!-- /{name} -->"
+        text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
+        if not found:
+            raise ValueError(f"README.md has no block <!-- {name} --> … <!-- /{name} -->")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PICTURE.write_bytes(picture().png())
