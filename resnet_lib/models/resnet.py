@@ -128,10 +128,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_input(x)
-        x = self.conv1(x)
-        if not self.config.block.preact:
-            x = relu(self.bn1(x))
-        x = self.maxpool(x)
+        # One expression: a name for a map would keep it in memory, and these are the largest of the net.
+        x = self.maxpool(self.conv1(x) if self.config.block.preact else relu(self.bn1(self.conv1(x))))
         for stage in self.stages():
             x = stage(x)
         if self.config.block.preact:
