@@ -22,7 +22,8 @@ PICTURE = ROOT / "docs" / "images" / "degradation.png"
 def lessons_table() -> str:
     """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured."""
     times = json.loads(TIMES.read_text(encoding="utf-8"))
-    rows = ["| # | lesson | what you do | read, min | exercises, min | run, s | memory, MB |", "|---|---|---|---:|---:|---:|---:|"]
+    columns = ("#", "lesson", "what you do", "read, min", "exercises, min", "run, s", "memory, MB")
+    rows = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---:|---:|---:|"]
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         head = nbformat.read(path, as_version=4).cells[0].source
         number, title = re.search(r"^# (\d\d) · (.+)$", head, re.MULTILINE).groups()  # type: ignore[union-attr]

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import refresh
 
 from resnet_lib.__main__ import main, parse
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "docs"))
-import refresh  # noqa: E402
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"`(python [^`]+)`", README) + re.findall(r"^(python [^#\n]+)", README, re.MULTILINE)
 

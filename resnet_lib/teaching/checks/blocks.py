@@ -4,7 +4,6 @@ from collections.abc import Callable
 from inspect import isclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
@@ -12,11 +11,25 @@ from resnet_lib.models.blocks import BasicBlock, Bottleneck, PreActBasicBlock, P
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
 from resnet_lib.teaching.checks.edits import (
-    ADDITION, CONVS_3X3, LAYERS, Edits, adds, biased, computes, drops, in_all_blocks, replaces, resized, strides, unbiased,
+    ADDITION,
+    CONVS_3X3,
+    LAYERS,
+    Edit,
+    Edits,
+    adds,
+    biased,
+    computes,
+    drops,
+    in_all_blocks,
+    replaces,
+    resized,
+    strides,
+    unbiased,
 )
 from resnet_lib.teaching.checks.engine import Mistake, borrow, call, exercise
 from resnet_lib.teaching.checks.functions import close, random
-from resnet_lib.teaching.checks.modules import Case, compare_modules
+from resnet_lib.teaching.checks.modules import compare_modules
+from resnet_lib.teaching.checks.observe import Case
 
 
 class Basic(BasicBlock):
@@ -26,7 +39,7 @@ class Basic(BasicBlock):
         return relu(residual if self.downsample is None else residual + self.downsample(x))
 
 
-def one_convolution(relu_before_end: bool) -> Callable[[Any], None]:
+def one_convolution(relu_before_end: bool) -> Edit:
     def edit(block: Any) -> None:
         drops("conv2", "bn2")(block)
         inner = (lambda x: relu(block.bn1(block.conv1(x)))) if relu_before_end else lambda x: block.bn1(block.conv1(x))
@@ -83,7 +96,7 @@ def no_expansion(block: Any) -> None:
     block.conv3, block.bn3 = nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width)
 
 
-def inner(first: bool, second: bool) -> Callable[[Any], None]:
+def inner(first: bool, second: bool) -> Edit:
     """A bottleneck with or without each of its inner ReLUs."""
 
     def formula(b: Any, x: Tensor) -> Tensor:
@@ -107,7 +120,10 @@ BOTTLENECK: Edits = {
     "stride-on-last": strides("conv3"),
     "no-stride": strides(),
 }
-BOTTLENECK = {**BOTTLENECK, "projects-residual": computes(lambda b, x: relu(b.residual(x) + b.downsample(b.residual(x))))}
+BOTTLENECK = {
+    **BOTTLENECK,
+    "projects-residual": computes(lambda b, x: relu(b.residual(x) + b.downsample(b.residual(x)))),
+}
 
 
 def compare_bottlenecks(learners: Any, stride_on: str, slips: Edits) -> str:
@@ -125,8 +141,8 @@ def compare_bottlenecks(learners: Any, stride_on: str, slips: Edits) -> str:
 
 @exercise("Bottleneck(in_channels, intermediate_channels, identity_downsample=None, stride=1)")
 def check_bottleneck(learners: Any) -> str:
-    """Bottleneck(in_channels, intermediate_channels, identity_downsample=None, stride=1), the article's signature, V1.5:
-    1×1, 3×3 (this one strides), 1×1 to 4 × intermediate_channels, a batch norm after each, no conv bias;
+    """Bottleneck(in_channels, intermediate_channels, identity_downsample=None, stride=1), the article's signature,
+    V1.5: 1×1, 3×3 (this one strides), 1×1 to 4 × intermediate_channels, a batch norm after each, no conv bias;
     relu(F(x) + shortcut), where the shortcut is identity_downsample(x), or x when that is None."""
     return compare_bottlenecks(learners, "3x3", {"stride-on-1x1": strides("conv1")})
 
@@ -163,9 +179,13 @@ def check_stride_position(learners: Any) -> str:
 # V2
 
 
-def v2(formula: Callable[[Any, Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Callable[[Any], None]:
+def v2(formula: Callable[[Any, Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Edit:
     """A pre-activation block by a formula of (block, x, rest): `rest` is the branch after its first activation."""
     return computes(lambda b, x: formula(b, x, b.residual))
+
+
+def scaled_shortcut(k: float) -> Edit:
+    return computes(lambda b, x: b.residual(relu(b.bn1(x))) + k * b.downsample(x))
 
 
 PREACT: Edits = {
@@ -178,9 +198,7 @@ PREACT: Edits = {
     "no-first-norm": [drops("bn1"), computes(lambda b, x: b.residual(relu(x)) + b.downsample(x))],
     "relu-before-norm": computes(lambda b, x: b.residual(b.bn1(relu(x))) + b.downsample(x)),
     "no-shortcut": computes(lambda b, x: b.residual(relu(b.bn1(x)))),
-    "scaled-shortcut": [
-        computes(lambda b, x, k=k: b.residual(relu(b.bn1(x))) + k * b.downsample(x)) for k in (0.5, 0.1, 0.9, 2)
-    ],
+    "scaled-shortcut": [scaled_shortcut(k) for k in (0.5, 0.1, 0.9, 2)],
     "subtracts": computes(lambda b, x: b.residual(relu(b.bn1(x))) - b.downsample(x)),
     "relu-on-shortcut": computes(lambda b, x: b.residual(relu(b.bn1(x))) + relu(b.downsample(x))),
     **LAYERS,
@@ -212,22 +230,22 @@ def check_preact_block(learners: Any) -> str:
 
 @exercise("V2Bottleneck(in_channels, channels, stride=1, project=False)")
 def check_v2_bottleneck(learners: Any) -> str:
-    """V2Bottleneck(in_channels, channels, stride=1, project=False), Keras's layout. a = relu(norm(x)); F = conv 1×1, norm,
-    ReLU, conv 3×3 (strides), norm, ReLU, conv 1×1 to 4 × channels, of a; only the last conv has a bias. project=True:
-    F + conv 1×1 of a, with bias and stride, no norm. project=False (in_channels = 4 × channels): F + x, or, where it
-    strides, every stride-th pixel of x. Nothing after the addition."""
+    """V2Bottleneck(in_channels, channels, stride=1, project=False), Keras's layout. a = relu(norm(x)); F = conv 1×1,
+    norm, ReLU, conv 3×3 (strides), norm, ReLU, conv 1×1 to 4 × channels, of a; only the last conv has a bias.
+    project=True: F + conv 1×1 of a, with bias and stride, no norm. project=False (in_channels = 4 × channels): F + x,
+    or, where it strides, every stride-th pixel of x. Nothing after the addition."""
 
     def reference(i: int, c: int, stride: int = 1, project: bool = False) -> nn.Module:
         other = ProjectionShortcut(i, 4 * c, stride, norm=False, bias=True)
         shortcut = other if project else ZeroPadShortcut(i, 4 * c, stride)
         return PreActBottleneck(i, c, stride=stride, shortcut=shortcut, conv_bias=True, activate_shortcut=project)
 
-    def projects(make: Callable[[nn.Conv2d], nn.Module]) -> Callable[[Any], None]:
+    def projects(make: Callable[[Any], nn.Module]) -> Edit:
         """Another projection, where there is one."""
 
         def edit(b: Any) -> None:
             if isinstance(b.downsample, ProjectionShortcut):
-                b.downsample = make(b.downsample[0])
+                b.downsample = make(next(b.downsample.children()))
 
         return edit
 
@@ -244,9 +262,16 @@ def check_v2_bottleneck(learners: Any) -> str:
             lambda b: unbiased("conv3")(b) or projects(lambda c: resized(1)(c))(b),
         ],
         "bias-before-norm": [biased("conv1", "conv2"), biased("conv1"), biased("conv2")],
-        "pools-shortcut": lambda b: projects(lambda c: c)(b) or computes(
-            lambda b, x: type(b).forward(b, x) if isinstance(b.downsample, ProjectionShortcut)
-            else b.residual(relu(b.bn1(x))) + avg_pool2d(x, b.stride, ceil_mode=True))(b),
+        "pools-shortcut": lambda b: (
+            projects(lambda c: c)(b)
+            or computes(
+                lambda b, x: (
+                    type(b).forward(b, x)
+                    if isinstance(b.downsample, ProjectionShortcut)
+                    else b.residual(relu(b.bn1(x))) + avg_pool2d(x, b.stride, ceil_mode=True)
+                )
+            )(b)
+        ),
         "stride-on-1x1": strides("conv1"),
         "stride-on-last": strides("conv3"),
         "no-expansion": lambda b: setattr(b, "conv3", nn.Conv2d(b.conv1.out_channels, b.conv1.out_channels, 1)),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
-Edit = Callable[[Any], nn.Module | None]  # changes the module, or returns another
-Edits = Mapping[str, Edit | list[Edit]]  # by the key of the mistake
+Edit = Callable[[Any], Any]  # changes the module, or returns another
+Edits = Mapping[str, Any]  # by the key of the mistake: an Edit, or several
 
 
 def computes(formula: Callable[[Any, Tensor], Tensor]) -> Edit:
@@ -20,7 +20,12 @@ def computes(formula: Callable[[Any, Tensor], Tensor]) -> Edit:
 
 def replaces(**layers: Callable[[Any], nn.Module]) -> Edit:
     """Other layers in the place of some: name=function of the layer that was there."""
-    return lambda module: [setattr(module, name, make(getattr(module, name))) for name, make in layers.items()] and None
+
+    def edit(module: Any) -> None:
+        for name, make in layers.items():
+            setattr(module, name, make(getattr(module, name)))
+
+    return edit
 
 
 def drops(*names: str) -> Edit:
@@ -30,7 +35,7 @@ def drops(*names: str) -> Edit:
 def shares(first: str, second: str) -> Edit:
     """One layer does the work of two of the same shape."""
 
-    def edit(module: nn.Module) -> None:
+    def edit(module: Any) -> None:
         one, two = getattr(module, first), getattr(module, second)
         if [p.shape for p in one.parameters()] != [p.shape for p in two.parameters()]:
             raise ValueError("the shapes differ")
@@ -42,7 +47,7 @@ def shares(first: str, second: str) -> Edit:
 def biased(*names: str) -> Edit:
     """Convolutions keep their bias: the named ones, or all."""
 
-    def edit(module: nn.Module) -> None:
+    def edit(module: Any) -> None:
         for name, part in module.named_modules():
             if isinstance(part, nn.Conv2d) and (not names or name.rpartition(".")[2] in names):
                 part.bias = nn.Parameter(torch.zeros(part.out_channels))
@@ -51,7 +56,7 @@ def biased(*names: str) -> Edit:
 
 
 def unbiased(*names: str) -> Edit:
-    def edit(module: nn.Module) -> None:
+    def edit(module: Any) -> None:
         for name in names:
             module.get_submodule(name).bias = None
 
@@ -72,7 +77,7 @@ def strides(*names: str) -> Edit:
 def resized(kernel: int, padding: int = 0, **changes: Any) -> Callable[[nn.Conv2d], nn.Conv2d]:
     """A convolution like the one that was there, with another kernel."""
     return lambda c: nn.Conv2d(
-        **{"in_channels": c.in_channels, "out_channels": c.out_channels, "stride": c.stride, "bias": False, **changes},  # type: ignore[arg-type]
+        **{"in_channels": c.in_channels, "out_channels": c.out_channels, "stride": c.stride, "bias": False, **changes},
         kernel_size=kernel,
         padding=padding,
     )
@@ -89,6 +94,14 @@ def adds(formula: Callable[[Tensor, Tensor], Tensor]) -> Edit:
     return computes(lambda b, x: formula(b.residual(x), b.downsample(x)))
 
 
+def weighted(residual: float, shortcut: float) -> Edit:
+    return adds(lambda f, s: relu(residual * f + shortcut * s))
+
+
+def drops_shortcut(p: float) -> Edit:
+    return computes(lambda b, x: relu(b.residual(x) + dropout(b.downsample(x), p, b.training)))
+
+
 ADDITION: Edits = {  # around the plus of a V1 block
     "relu-before-add": adds(lambda f, s: relu(relu(f) + s)),
     "relu-before-add, no-relu-after": adds(lambda f, s: relu(f) + s),
@@ -98,13 +111,10 @@ ADDITION: Edits = {  # around the plus of a V1 block
     "relu-on-shortcut": adds(lambda f, s: relu(f + relu(s))),
     "subtracts": [adds(lambda f, s: relu(f - s)), adds(lambda f, s: relu(s - f))],
     "multiplies": adds(lambda f, s: relu(f * s)),
-    "scaled-shortcut": [adds(lambda f, s, k=k: relu(f + k * s)) for k in (0.5, 0.1, 0.9, 2)],
-    "scaled-sum": [adds(lambda f, s, k=k: relu(k * (f + s))) for k in (0.5, sqrt(0.5))],
-    "scaled-residual": [adds(lambda f, s, k=k: relu(k * f + s)) for k in (0.5, 0.1, 0.9, 2)],
-    "dropout-on-shortcut": [
-        computes(lambda b, x, p=p: relu(b.residual(x) + dropout(b.downsample(x), p, b.training)))
-        for p in (0.1, 0.2, 0.3, 0.5)
-    ],
+    "scaled-shortcut": [weighted(1, k) for k in (0.5, 0.1, 0.9, 2)],
+    "scaled-sum": [weighted(k, k) for k in (0.5, sqrt(0.5))],
+    "scaled-residual": [weighted(k, 1) for k in (0.5, 0.1, 0.9, 2)],
+    "dropout-on-shortcut": [drops_shortcut(p) for p in (0.1, 0.2, 0.3, 0.5)],
 }
 LAYERS: Edits = {  # in any block with conv1, bn1, conv2, bn2, …
     "conv-bias": [biased(), biased("conv1"), biased("conv2"), biased("conv3"), biased("conv1", "conv2")],
@@ -135,7 +145,7 @@ CONVS_3X3: Edits = {  # where conv1 and conv2 are 3×3
 def in_all_blocks(edit: Edit) -> Edit:
     """The same mistake in every block of a net or stage."""
 
-    def edit_all(net: nn.Module) -> None:
+    def edit_all(net: Any) -> None:
         for part in net.modules():
             if hasattr(part, "residual"):
                 edit(part)

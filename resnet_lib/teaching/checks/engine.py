@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 PATIENCE = 1.0  # every time limit is multiplied by this
 HERE = Path(__file__).parent
-LIBRARIES = tuple(str(Path(module.__file__).parent) for module in (torch, np)) + (str(HERE.parents[1]),)
+LIBRARIES = tuple(str(Path(str(module.__file__)).parent) for module in (torch, np)) + (str(HERE.parents[1]),)
 _room = threading.local()  # .stack: what is put back when the check ends; .signature: what the exercise asks for
 
 

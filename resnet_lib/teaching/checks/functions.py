@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet_lib.teaching.checks.engine import Mistake, call, describe
 
-Slips = Mapping[str, Callable | Sequence[Callable]]
+Slips = Mapping[str, Any]  # by the key of the mistake: a wrong answer, or several
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -108,7 +108,7 @@ def same(given: Any, wanted: Any) -> bool:
     if isinstance(wanted, Integral):
         return isinstance(given, Integral) and not isinstance(given, bool) and given == wanted
     number = isinstance(given, Real) and not isinstance(given, bool)
-    return number and abs(given - wanted) <= 1e-4 * abs(wanted) + 1e-7
+    return number and abs(float(given) - float(wanted)) <= 1e-4 * abs(float(wanted)) + 1e-7
 
 
 def close(given: Tensor, wanted: Tensor, relative: float = 1e-4) -> bool:

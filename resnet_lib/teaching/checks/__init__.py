@@ -1,0 +1,48 @@
+"""Checks of the exercises. Each prints what it found and returns a Verdict; none raises.
+
+checks.check_plain_block(MyBlock)
+"""
+
+from resnet_lib.teaching.checks.basics import (
+    check_block_jacobian,
+    check_blocks_for_depth,
+    check_identity_conv,
+    check_pixels,
+    check_residual_sum,
+    check_zero_init,
+)
+from resnet_lib.teaching.checks.blocks import (
+    check_basic_block,
+    check_bottleneck,
+    check_plain_block,
+    check_preact_block,
+    check_stride_position,
+    check_v2_bottleneck,
+)
+from resnet_lib.teaching.checks.nets import (
+    check_make_layer,
+    check_plain_net,
+    check_resnet50,
+    check_resnet101,
+    check_resnet152,
+)
+
+__all__ = [
+    "check_basic_block",
+    "check_block_jacobian",
+    "check_blocks_for_depth",
+    "check_bottleneck",
+    "check_identity_conv",
+    "check_make_layer",
+    "check_pixels",
+    "check_plain_block",
+    "check_plain_net",
+    "check_preact_block",
+    "check_residual_sum",
+    "check_resnet50",
+    "check_resnet101",
+    "check_resnet152",
+    "check_stride_position",
+    "check_v2_bottleneck",
+    "check_zero_init",
+]
