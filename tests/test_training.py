@@ -162,3 +162,19 @@ def test_empty_history_says_so() -> None:
 def test_epoch_record_survives_json() -> None:
     history = History([1.0], [0.5], [0.1], [EpochRecord(1, 1, 0.9, 0.4)], 1.5)
     assert History.from_dict(history.to_dict()) == history
+
+
+@pytest.mark.parametrize(("size", "expected"), [(14, 1), (28, 2)])
+def test_small_images_get_one_thread_and_the_setting_comes_back(size: int, expected: int):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        data = load_fashion_mnist("train").first(32)
+        data = data.pooled() if size == 14 else data
+        net = cifar_resnet(8, width=2, in_channels=1)
+        recipe = Recipe(batch_size=16, steps=2)
+        train(net, data, recipe, seed=0, progress=lambda *_: seen.append(torch.get_num_threads()))
+        assert seen == [expected] * 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCy
 
 from resnet_lib.models.arguments import require_choice, require_int, require_positive
 from resnet_lib.training.data import ImageSet
+from resnet_lib.training.devices import threads_for
 from resnet_lib.training.history import EpochRecord, History
 
 Progress = Callable[[History, int], object]  # called after every step with the history and the number of steps to come
@@ -101,8 +102,19 @@ def train(
     With `test_data` every epoch ends with the error on it and on as many training images, both in eval mode.
     With `checkpoints` an interrupted run continues where its last whole epoch ended. The model is left in train mode.
     """
-    recipe = recipe or Recipe()
-    callbacks = progress if isinstance(progress, Sequence) else [progress] if progress else []
+    with threads_for(data.images):
+        return _train(model, data, recipe or Recipe(), seed, _listed(progress), test_data, checkpoints)
+
+
+def _train(
+    model: nn.Module,
+    data: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    callbacks: Sequence[Progress],
+    test_data: ImageSet | None,
+    checkpoints: Checkpoints | None,
+) -> History:
     per_epoch, total = recipe.steps_per_epoch(len(data)), recipe.total_steps(len(data))
     run = start(model, recipe, total)
     if checkpoints:
@@ -123,6 +135,11 @@ def train(
             checkpoints.save(run)
     model.train()
     return run.history
+
+
+def _listed(progress: Progress | Sequence[Progress] | None) -> Sequence[Progress]:
+    """One callback, several or none, as a sequence."""
+    return progress if isinstance(progress, Sequence) else [progress] if progress else []
 
 
 def start(model: nn.Module, recipe: Recipe, total_steps: int) -> Run:
@@ -188,10 +205,11 @@ def evaluate(model: nn.Module, data: ImageSet, *, batch_size: int = 500) -> Eval
     model.eval()
     try:
         wrong, loss = 0, 0.0
-        for images, labels in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
-            logits, labels = model(images.to(device)), labels.to(device)
-            wrong += int((logits.argmax(1) != labels).sum())
-            loss += float(cross_entropy(logits, labels, reduction="sum"))
+        with threads_for(data.images):
+            for images, labels in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
+                logits, labels = model(images.to(device)), labels.to(device)
+                wrong += int((logits.argmax(1) != labels).sum())
+                loss += float(cross_entropy(logits, labels, reduction="sum"))
     finally:
         model.train(was_training)
     return Evaluation(wrong / len(data), loss / len(data))
