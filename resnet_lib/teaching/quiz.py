@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from IPython.display import display
@@ -21,8 +22,14 @@ BANK = Path(__file__).parent / "questions.json"
 
 @cache
 def question_bank() -> dict[str, list[dict[str, Any]]]:
-    """Every quiz of the course: its name, such as "01-end", and its questions."""
-    return json.loads(BANK.read_text(encoding="utf-8"))
+    """Every quiz of the course: its name, such as "01-end", and its questions.
+
+    The options are in an order of chance that is the same every time: whoever writes a question puts the answer first.
+    """
+    bank = json.loads(BANK.read_text(encoding="utf-8"))
+    for question in (question for quiz in bank.values() for question in quiz):
+        Random(question["id"]).shuffle(question["options"])
+    return bank
 
 
 class Predict:

@@ -201,8 +201,12 @@ def _by_net(errors: Errors) -> dict[str, list[float]]:
 
 def _ranges(groups: Mapping[str, Sequence[float]]) -> str:
     """Mean and range of each net, in words."""
-    parts = [f"{name} {mean(v):.0%} ({min(v):.0%} to {max(v):.0%}, {len(v)} runs)" for name, v in groups.items()]
+    parts = [f"{name} {mean(v):.0%}{_reach(v)}" for name, v in groups.items()]
     return f"Mean error: {'; '.join(parts)}."
+
+
+def _reach(values: Sequence[float]) -> str:
+    return f" ({min(values):.0%} to {max(values):.0%}, {len(values)} runs)" if len(values) > 1 else " (one run)"
 
 
 def _sentence(title: str) -> str:

@@ -142,6 +142,7 @@ def _sealed(said: io.StringIO, seconds: float) -> Iterator[None]:
                 stack.enter_context(context)
             warnings.simplefilter("ignore")
             torch.set_default_dtype(torch.float32)
+            torch.set_num_threads(1)  # the modules are tiny: on a busy machine two threads wait for each other
             torch.manual_seed(0)
             random.seed(0)
             np.random.seed(0)
