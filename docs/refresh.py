@@ -27,7 +27,7 @@ def lessons_table() -> str:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         head = nbformat.read(path, as_version=4).cells[0].source
         number, title = re.search(r"^# (\d\d) · (.+)$", head, re.MULTILINE).groups()  # type: ignore[union-attr]
-        promise = " ".join(re.search(r"^# .+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
+        promise = " ".join(re.search(r"^# [^\n]+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
         minutes = re.search(r"^\| (\d+) min \| [^|]+ \| (\d+) min \|", head, re.MULTILINE).groups()  # type: ignore[union-attr]
         seconds, megabytes = (f"{times[path.stem][key]:.0f}" for key in ("seconds", "megabytes"))
         link = f"[{title}](notebooks/{path.name})"

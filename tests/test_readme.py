@@ -42,6 +42,8 @@ def test_commands_are_known(command: str) -> None:
     if words[0] == "lab.py":
         done = subprocess.run([sys.executable, *words, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0 and "\n$ " in f"\n{done.stdout}", done.stderr
+    elif words == ["-m", "resnet_lib", "…"]:  # the head of a column of commands; test_tables_are_… makes the column
+        pass
     elif words[:2] == ["-m", "resnet_lib"]:
         assert parse([word.replace("NAME", "live-degradation") for word in words[2:]]).command == words[2]
     else:
