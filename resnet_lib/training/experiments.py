@@ -81,6 +81,12 @@ def pairs(depths: tuple[int, ...], width: int = 16) -> tuple[Net, ...]:
 
 LONG = Recipe(batch_size=128, epochs=10)
 
+
+def options(depth: int) -> tuple[Net, ...]:
+    """The same residual net with each of the paper's shortcuts."""
+    return tuple(Net(f"residual-{depth}-{option}", depth, option, width=8) for option in "ABC")
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
@@ -91,6 +97,24 @@ EXPERIMENTS = {
             Images(size=14),
             Recipe(),
             seeds=tuple(range(20)),
+        ),
+        Experiment(
+            "shortcut-options",
+            "Zero-padding (A), projection where shapes change (B), projection everywhere (C): does it matter here?",
+            options(20),
+            Images(size=14),
+            Recipe(),
+            seeds=tuple(range(10)),
+        ),
+        Experiment(
+            "trained-nets",
+            "The trained nets that lessons 08 and 09 take apart. Their weights are shipped.",
+            pairs((20, 56), width=8),
+            Images(full=True, size=14),
+            replace(LONG, epochs=5),
+            seeds=(0,),
+            examine=True,
+            keep_weights=True,
         ),
         Experiment(
             "paper-nets",
