@@ -1,5 +1,6 @@
 """Where to compute, and with how many processes."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ def process_group(device: torch.device) -> Iterator[int]:
     try:
         yield distributed.get_rank()
     finally:
+        # DistributedDataParallel is part of a reference cycle, and holds on to the group: a group that is still there
+        # when Python ends aborts the process, in one of three runs.
+        gc.collect()
         distributed.destroy_process_group()
 
 
