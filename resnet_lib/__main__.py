@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+from resnet_lib.probes.grids import GRIDS, record_grid
 from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import best_device, process_group
 from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
@@ -32,6 +33,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     experiment.add_argument("name", choices=EXPERIMENTS)
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
+
+    grid = commands.add_parser("grid", help="measure anew what an explorer looks up")
+    grid.add_argument("name", choices=GRIDS)
 
     training = commands.add_parser("train", help="train one net; also under torchrun, and again after an interruption")
     training.add_argument("--depth", type=int, default=20, help="6n + 2: 8, 20, 32, 56, 110")
@@ -96,6 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
             print_tables()
         elif options.command == "train":
             train_one(options)
+        elif options.command == "grid":
+            print(record_grid(options.name))
         else:
             for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar):
                 print(path)

@@ -135,15 +135,22 @@ def run_experiment(
 def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, images: torch.Tensor) -> dict[str, Any]:
     """Where a result came from. Names no machine, only its kind."""
     return {
-        "command": f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}",
-        **code_state(),
+        **origin(f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}"),
         "data_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+        "seconds": round(seconds, 1),
+    }
+
+
+def origin(command: str) -> dict[str, Any]:
+    """The command, the code, the versions and the kind of machine behind a result."""
+    return {
+        "command": command,
+        **code_state(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "seconds": round(seconds, 1),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -151,7 +158,9 @@ def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, imag
 @cache
 def code_state() -> dict[str, Any]:
     """The commit that this process runs, and whether models and training are just as committed."""
-    changes = _git("diff", "HEAD", "--name-only", "--", "resnet_lib/models", "resnet_lib/training/*.py")
+    changes = _git(
+        "diff", "HEAD", "--name-only", "--", "resnet_lib/models", "resnet_lib/training/*.py", "resnet_lib/probes/*.py"
+    )
     return {"commit": _git("rev-parse", "HEAD"), "clean": changes == ""}
 
 

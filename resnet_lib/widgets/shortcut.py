@@ -1,0 +1,252 @@
+"""ShortcutExplorer: what stands beside a residual branch, which channels it carries, and when the addition fails."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from resnet_lib.models.blocks import BasicBlock
+from resnet_lib.models.costs import count_macs, count_parameters
+from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut, fitting_shortcuts
+from resnet_lib.widgets.explorer import Explorer, select, steps
+from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.svg import (
+    BLUE,
+    INK,
+    LINE,
+    PAPER,
+    SOFT,
+    VERMILION,
+    arrow,
+    box,
+    paragraph,
+    path,
+    picture,
+    tag,
+    text,
+)
+
+TITLE = "A block and its shortcut"
+HEIGHT = 500
+CHANNELS = (2, 4, 8, 16, 64, 128, 256)
+OPTIONS = ("identity", "zero-pad", "projection")
+MIXED = -1  # an output channel that mixes all input channels
+MOST = 16  # channels that are drawn one by one
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What running the real modules showed."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    size: int
+    option: str
+    branch: tuple[int, ...]  # (C, H, W) at the end of the residual branch
+    arriving: tuple[int, ...]  # (C, H, W) at the end of the shortcut
+    carries: tuple[int | None, ...]  # for each channel of the shortcut: its input channel, MIXED, or None for zeros
+    shortcut_parameters: int
+    shortcut_macs: int
+    block_parameters: int
+    block_macs: int
+    error: str | None
+    fixes: tuple[str, ...]
+
+
+@lru_cache(512)
+def compute(in_channels: int, out_channels: int, stride: int, size: int, option: str) -> Shortcut:
+    """Build the block and send an image through it; what fails is kept as the message that a learner would see."""
+    error = None
+    shortcut: nn.Module
+    try:
+        shortcut = make(in_channels, out_channels, stride, option)
+    except ValueError as problem:
+        error, shortcut = str(problem), IdentityShortcut()
+    block = BasicBlock(in_channels, out_channels, stride=stride, shortcut=shortcut).eval()
+    carries = _carries(shortcut, in_channels)
+    macs = [count_macs(module, (in_channels, size, size)) for module in (shortcut, nn.Sequential(_Branch(block)))]
+    block = block.to("meta")
+    x = torch.empty(1, in_channels, size, size, device="meta")
+    branch, arriving = block.residual(x).shape[1:], block.downsample(x).shape[1:]  # type: ignore[misc]
+    try:
+        block(x)
+    except ValueError as problem:
+        error = error or str(problem)
+    fixes = fitting_shortcuts(in_channels, out_channels, stride) if error else []
+    parameters = [count_parameters(module) for module in (shortcut, block)]
+    return Shortcut(
+        in_channels,
+        out_channels,
+        stride,
+        size,
+        option,
+        tuple(branch),
+        tuple(arriving),
+        carries,
+        parameters[0],
+        macs[0],
+        parameters[1],
+        sum(macs),
+        error,
+        tuple(fixes),
+    )
+
+
+def make(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module:
+    if option == "identity":
+        return IdentityShortcut()  # without arguments it promises nothing, so the addition has to find out
+    kind = {"zero-pad": ZeroPadShortcut, "projection": ProjectionShortcut}[option]
+    return kind(in_channels, out_channels, stride)
+
+
+class _Branch(nn.Module):
+    """The residual branch of a block alone, so that it can be counted where the whole block would fail."""
+
+    def __init__(self, block: BasicBlock):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block.residual(x)
+
+
+def _carries(shortcut: nn.Module, in_channels: int) -> tuple[int | None, ...]:
+    """Send one channel at a time through the shortcut and look where it comes out."""
+    with torch.no_grad():
+        seen = shortcut(torch.eye(in_channels)[:, :, None, None]).flatten(1) != 0  # [input, output]
+    sources = [column.nonzero().flatten().tolist() for column in seen.T]
+    return tuple(None if not found else found[0] if len(found) == 1 else MIXED for found in sources)
+
+
+def shape(size: tuple[int, ...]) -> str:
+    return " × ".join(map(str, size))
+
+
+def describe(result: Shortcut) -> str:
+    """One sentence: what met at the addition, what it cost."""
+    start = f"{result.option} shortcut, {result.in_channels} → {result.out_channels} channels at stride {result.stride}"
+    if result.error:
+        return f"{start}: ✗ does not fit. {result.error}."
+    share = result.shortcut_macs / result.block_macs
+    cost = f"{result.shortcut_parameters:,} of the block's {result.block_parameters:,} parameters"
+    work = f"The shortcut has {cost} and {share:.1%} of its multiply-adds; {carried(result)}."
+    return f"{start}: ✓ both branches give {shape(result.branch)}. {work}"
+
+
+def carried(result: Shortcut) -> str:
+    copies = sum(source not in (None, MIXED) for source in result.carries)
+    zeros, mixed = result.carries.count(None), result.carries.count(MIXED)
+    parts = [(copies, "copied"), (mixed, "mixed from all inputs"), (zeros, "all zero")]
+    return "of its output channels " + ", ".join(f"{count} are {what}" for count, what in parts if count)
+
+
+def draw(result: Shortcut) -> str:
+    """The block above; below it what the shortcut carries, and what it costs or why it fails."""
+    parts = [text(30, 30, TITLE, size=18, font_weight=600), *_block(result), *_wires(result)]
+    parts += _failure(result) if result.error else _costs(result)
+    return picture(TITLE, describe(result), HEIGHT, *parts)
+
+
+def _block(result: Shortcut) -> list[str]:
+    x = (result.in_channels, result.size, result.size)
+    main, side, fails = 180.0, 92.0, result.error is not None
+    parts = [text(96, main - 22, shape(x), anchor="middle"), text(30, main + 5, "x", size=18, font_weight=600)]
+    parts += [path([(50, main), (170, main)], stroke_width=3)]
+    for left, words in ((186, f"3×3, stride {result.stride}"), (334, "BN, ReLU"), (442, "3×3, BN")):
+        width = 128 if left == 186 else 88
+        parts += [box(left, main - 22, width, 44, rx=5, fill=PAPER, stroke=INK, stroke_width=1.5)]
+        parts += [text(left + width / 2, main + 5, words, anchor="middle")]
+    parts += [path([(170, main), (186, main)], stroke_width=3), path([(314, main), (334, main)], stroke_width=3)]
+    parts += [path([(422, main), (442, main)], stroke_width=3), arrow([(530, main), (668, main)], stroke_width=3)]
+    parts += [text(598, main + 28, shape(result.branch), anchor="middle")]
+    parts += [text(186, main + 44, "residual branch F(x)", fill=SOFT)]
+    # The shortcut goes above the branch; where it does not fit, its wire ends before the addition.
+    colour = VERMILION if fails else BLUE
+    style = {"stroke": colour, "stroke_width": 4, "stroke_dasharray": "8 5" if fails else None}
+    parts += [path([(170, main), (170, side), (300, side)], **style), path([(410, side), (560, side)], **style)]
+    parts += [box(290, side - 20, 120, 40, rx=20, fill=PAPER, stroke=colour, stroke_width=2.5)]
+    parts += [text(350, side + 5, result.option, anchor="middle", font_weight=600)]
+    parts += [text(520, side - 14, shape(result.arriving), anchor="middle")]
+    if fails:
+        parts += [path([(560, side), (640, side)], **style), text(652, side + 9, "✗", size=30, fill=VERMILION)]
+    else:
+        parts += [path([(560, side), (684, side), (684, main - 24)], **style)]
+        parts += [arrow([(684, main - 30), (684, main - 18)], stroke=colour, stroke_width=4)]
+    parts += [tag("circle", cx=684, cy=float(main), r=16, fill=PAPER, stroke=INK, stroke_width=2)]
+    parts += [text(684, main + 7, "+", size=22, anchor="middle")]
+    output = "no output" if fails else shape(result.branch)
+    parts += [path([(700, main), (722, main)], stroke_width=3), arrow([(786, main), (830, main)], stroke_width=3)]
+    parts += [box(722, main - 22, 64, 44, rx=5, fill=PAPER, stroke=INK, stroke_width=1.5)]
+    return [*parts, text(754, main + 5, "ReLU", anchor="middle"), text(872, main - 22, output, anchor="end")]
+
+
+def _wires(result: Shortcut) -> list[str]:
+    """Input channels above, the shortcut's output channels below, a line for what is carried."""
+    top, bottom, left, width = 306.0, 416.0, 60.0, 440.0
+    inputs, outputs = min(result.in_channels, MOST), min(len(result.carries), MOST)
+    gap = width / max(inputs, outputs, 8)
+    places = [left + (index + 0.5) * gap for index in range(max(inputs, outputs))]
+    shown = "" if max(result.in_channels, len(result.carries)) <= MOST else f" (the first {MOST})"
+    parts = [text(30, top - 32, f"What the shortcut carries{shown}", size=15, font_weight=600)]
+    lines, cells = [], []
+    for place in places[:inputs]:
+        cells.append(box(place - 8, top - 8, 16, 16, fill=BLUE, stroke=INK))
+    for place, source in zip(places[:outputs], result.carries, strict=False):
+        zero = source is None
+        cells.append(box(place - 8, bottom - 8, 16, 16, fill=PAPER if zero else BLUE, stroke=INK))
+        if zero:
+            cells.append(text(place, bottom + 5, "0", anchor="middle"))
+        elif source == MIXED:
+            lines += [path([(start, top), (place, bottom)], stroke=SOFT, stroke_width=0.8) for start in places[:inputs]]
+        elif source is not None and source < inputs:
+            lines.append(path([(places[source], top), (place, bottom)], stroke=BLUE, stroke_width=2.5))
+    parts += [*lines, *cells, text(left, top - 14, "input channels", fill=SOFT, size=13)]
+    return [*parts, text(left, bottom + 28, f"output channels of the shortcut: {shape(result.arriving)}", fill=SOFT)]
+
+
+def _costs(result: Shortcut) -> list[str]:
+    rows = [("", "shortcut", "whole block")]
+    rows += [("parameters", f"{result.shortcut_parameters:,}", f"{result.block_parameters:,}")]
+    rows += [("multiply-adds", f"{result.shortcut_macs:,}", f"{result.block_macs:,}")]
+    rows += [("pixels used", f"1 of {result.stride**2}" if result.stride > 1 else "all", "all")]
+    parts = [
+        text(540, 274, "✓ the shapes agree", size=15, font_weight=600),
+        path([(540, 312), (870, 312)], stroke=LINE),
+    ]
+    for row, (name, first, second) in enumerate(rows):
+        y = 303 + 30 * row
+        parts += [text(540, y, name), text(750, y, first, anchor="end"), text(870, y, second, anchor="end")]
+    return parts
+
+
+def _failure(result: Shortcut) -> list[str]:
+    parts = [text(540, 274, "✗ ValueError", size=15, font_weight=600)]
+    parts += [paragraph(540, 300, result.error or "", 48, size=14)]
+    parts += [text(540, 424, "What fits:", font_weight=600)]
+    return parts + [text(540, 448 + 22 * row, fix, font_family="monospace") for row, fix in enumerate(result.fixes)]
+
+
+class ShortcutExplorer(Explorer):
+    """Channels, stride, image size and kind of shortcut; every value comes from running the real modules.
+
+    Arguments are the settings at the start: in_channels, out_channels (2 … 256), stride (1, 2), size (pixels),
+    option ("identity", "zero-pad", "projection").
+    """
+
+    title, height = TITLE, HEIGHT
+    compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
+
+    def __init__(
+        self, in_channels: int = 4, out_channels: int = 8, stride: int = 2, size: int = 56, option: str = "zero-pad"
+    ):
+        super().__init__(
+            {
+                "in_channels": steps("channels in", CHANNELS, in_channels, 270),
+                "out_channels": steps("channels out", CHANNELS, out_channels, 280),
+                "stride": radio((1, 2), "stride", value=stride, horizontal=True),
+                "size": select("image size", (7, 14, 28, 56), size),
+                "option": radio(OPTIONS, "shortcut", value=option, horizontal=True),
+            }
+        )
