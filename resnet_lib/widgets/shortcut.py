@@ -1,5 +1,6 @@
 """ShortcutExplorer: what stands beside a residual branch, which channels it carries, and when the addition fails."""
 
+import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,7 +29,7 @@ from resnet_lib.widgets.svg import (
 )
 
 TITLE = "A block and its shortcut"
-HEIGHT = 500
+HEIGHT = 530
 CHANNELS = (2, 4, 8, 16, 64, 128, 256)
 OPTIONS = ("identity", "zero-pad", "projection")
 MIXED = -1  # an output channel that mixes all input channels
@@ -64,9 +65,11 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
         shortcut = make(in_channels, out_channels, stride, option)
     except ValueError as problem:
         error, shortcut = str(problem), IdentityShortcut()
-    block = BasicBlock(in_channels, out_channels, stride=stride, shortcut=shortcut).eval()
     carries = _carries(shortcut, in_channels)
-    macs = [count_macs(module, (in_channels, size, size)) for module in (shortcut, nn.Sequential(_Branch(block)))]
+    with torch.device("meta"):  # shapes and counts need no numbers
+        block = BasicBlock(in_channels, out_channels, stride=stride, shortcut=shortcut).eval()
+    macs = [count_macs(module, (in_channels, size, size)) for module in (shortcut, _Branch(block))]
+    parameters = [count_parameters(module) for module in (shortcut, block)]
     block = block.to("meta")
     x = torch.empty(1, in_channels, size, size, device="meta")
     branch, arriving = block.residual(x).shape[1:], block.downsample(x).shape[1:]  # type: ignore[misc]
@@ -75,7 +78,6 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
     except ValueError as problem:
         error = error or str(problem)
     fixes = fitting_shortcuts(in_channels, out_channels, stride) if error else []
-    parameters = [count_parameters(module) for module in (shortcut, block)]
     return Shortcut(
         in_channels,
         out_channels,
@@ -185,25 +187,30 @@ def _block(result: Shortcut) -> list[str]:
 def _wires(result: Shortcut) -> list[str]:
     """Input channels above, the shortcut's output channels below, a line for what is carried."""
     top, bottom, left, width = 306.0, 416.0, 60.0, 440.0
-    inputs, outputs = min(result.in_channels, MOST), min(len(result.carries), MOST)
-    gap = width / max(inputs, outputs, 8)
-    places = [left + (index + 0.5) * gap for index in range(max(inputs, outputs))]
-    shown = "" if max(result.in_channels, len(result.carries)) <= MOST else f" (the first {MOST})"
-    parts = [text(30, top - 32, f"What the shortcut carries{shown}", size=15, font_weight=600)]
-    lines, cells = [], []
-    for place in places[:inputs]:
-        cells.append(box(place - 8, top - 8, 16, 16, fill=BLUE, stroke=INK))
-    for place, source in zip(places[:outputs], result.carries, strict=False):
-        zero = source is None
-        cells.append(box(place - 8, bottom - 8, 16, 16, fill=PAPER if zero else BLUE, stroke=INK))
-        if zero:
+    inputs, outputs = shown(result.in_channels), shown(len(result.carries))
+    gap = width / max(len(inputs), len(outputs), 8)
+    above = {channel: left + (place + 0.5) * gap for place, channel in enumerate(inputs)}
+    below = {channel: left + (place + 0.5) * gap for place, channel in enumerate(outputs)}
+    many = " (the first and the last 8)" if max(result.in_channels, len(result.carries)) > MOST else ""
+    parts = [text(30, top - 32, f"What the shortcut carries{many}", size=15, font_weight=600)]
+    lines = []
+    cells = [box(place - 8, top - 8, 16, 16, fill=BLUE, stroke=INK) for place in above.values()]
+    for channel, place in below.items():
+        source = result.carries[channel]
+        cells.append(box(place - 8, bottom - 8, 16, 16, fill=PAPER if source is None else BLUE, stroke=INK))
+        if source is None:
             cells.append(text(place, bottom + 5, "0", anchor="middle"))
         elif source == MIXED:
-            lines += [path([(start, top), (place, bottom)], stroke=SOFT, stroke_width=0.8) for start in places[:inputs]]
-        elif source is not None and source < inputs:
-            lines.append(path([(places[source], top), (place, bottom)], stroke=BLUE, stroke_width=2.5))
+            lines += [path([(x, top), (place, bottom)], stroke=SOFT, stroke_width=0.8) for x in above.values()]
+        elif source in above:
+            lines.append(path([(above[source], top), (place, bottom)], stroke=BLUE, stroke_width=2.5))
     parts += [*lines, *cells, text(left, top - 14, "input channels", fill=SOFT, size=13)]
     return [*parts, text(left, bottom + 28, f"output channels of the shortcut: {shape(result.arriving)}", fill=SOFT)]
+
+
+def shown(channels: int) -> list[int]:
+    """The channels that are drawn: all, or the first and the last ones."""
+    return [c for c in range(channels) if channels <= MOST or c < MOST // 2 or c >= channels - MOST // 2]
 
 
 def _costs(result: Shortcut) -> list[str]:
@@ -222,10 +229,14 @@ def _costs(result: Shortcut) -> list[str]:
 
 
 def _failure(result: Shortcut) -> list[str]:
-    parts = [text(540, 274, "✗ ValueError", size=15, font_weight=600)]
-    parts += [paragraph(540, 300, result.error or "", 48, size=14)]
-    parts += [text(540, 424, "What fits:", font_weight=600)]
-    return parts + [text(540, 448 + 22 * row, fix, font_family="monospace") for row, fix in enumerate(result.fixes)]
+    message = result.error or ""
+    lines = textwrap.wrap(message, 43)
+    below = 300 + 20 * len(lines) + 12
+    parts = [text(540, 274, "✗ ValueError", size=15, font_weight=600), paragraph(540, 300, message, 43)]
+    parts += [text(540, below, "What fits:", font_weight=600)]
+    return parts + [
+        text(540, below + 22 * row + 22, fix, font_family="monospace") for row, fix in enumerate(result.fixes)
+    ]
 
 
 class ShortcutExplorer(Explorer):

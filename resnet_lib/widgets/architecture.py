@@ -1,0 +1,288 @@
+"""ArchitectureExplorer: the nets of the papers to scale, each block open to view, two nets above one another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from resnet_lib.models.blocks import PreActBasicBlock
+from resnet_lib.models.costs import Cost, CostTable, cost_table
+from resnet_lib.models.resnet import PRESETS, Config, build
+from resnet_lib.widgets.explorer import Explorer, select
+from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.svg import GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
+
+TITLE = "Architectures to scale"
+HEIGHT = 640
+NETS = ("18", "34", "50", "101", "152", "plain-18", "plain-34")
+VERSIONS = ("V1", "V1.5", "V2")
+NONE = "none"
+WHOLE = "whole net"
+FILLS = {"layer1": SKY, "layer2": ORANGE, "layer3": GREEN, "layer4": PURPLE}
+COLUMNS: tuple[tuple[str, int, str], ...] = (
+    ("layer", 30, "start"),
+    ("kind", 170, "start"),
+    ("output", 400, "end"),
+    ("parameters", 520, "end"),
+    ("multiply-adds", 660, "end"),
+    ("memory, MB", 770, "end"),
+    ("sees, px", 870, "end"),
+)
+HEIGHTS = {112: 96, 56: 84, 28: 66, 14: 50, 7: 36}  # pixels drawn for the side of a feature map
+
+
+@dataclass(frozen=True)
+class NetView:
+    """A net, its layers in order, and what its parts cost."""
+
+    name: str
+    table: CostTable
+
+    @property
+    def blocks(self) -> dict[str, tuple[Cost, ...]]:
+        """The layers of each block: "layer1.0" first."""
+        groups = groupby((row for row in self.table.rows if block_of(row)), key=block_of)
+        return {name: tuple(rows) for name, rows in groups}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be selected."""
+        names = [WHOLE, "stem"]
+        for block in self.blocks:
+            names += [block.split(".")[0]] if block.endswith(".0") else []
+            names.append(block)
+        return (*names, "head")
+
+    def rows(self, part: str) -> tuple[Cost, ...]:
+        """What is inside a part: stages of the net, blocks of a stage, layers of a block."""
+        if part == WHOLE:
+            return self.table.stages
+        if part in self.blocks:
+            return self.blocks[part]
+        if part.startswith("layer"):
+            return tuple(
+                replace(CostTable(rows).total, name=name)
+                for name, rows in self.blocks.items()
+                if name.startswith(f"{part}.")
+            )
+        inside = [bool(block_of(row)) for row in self.table.rows]
+        first, last = inside.index(True), len(inside) - inside[::-1].index(True)
+        return self.table.rows[:first] if part == "stem" else self.table.rows[last:]
+
+
+@dataclass(frozen=True)
+class Architectures:
+    """One net or two, and the part that is open."""
+
+    net: NetView
+    beside: NetView | None
+    part: str
+
+
+def config_of(net: str, version: str) -> Config:
+    """The architecture by depth and version. Basic blocks do not know V1 from V1.5; plain nets have one version."""
+    if net.startswith("plain"):
+        return PRESETS[net.replace("-", "")]
+    if version == "V2" and f"resnet{net}v2" in PRESETS:
+        return PRESETS[f"resnet{net}v2"]
+    preset = PRESETS[f"resnet{net}"]
+    if version == "V2":
+        return replace(preset, block=PreActBasicBlock)
+    return replace(preset, stride_on="1x1" if version == "V1" else "3x3")
+
+
+def title_of(net: str, version: str) -> str:
+    return net if net.startswith("plain") else f"ResNet-{net} {version}"
+
+
+@lru_cache(64)
+def view(net: str, version: str) -> NetView:
+    """Run the net on a tensor without numbers. Of the middle blocks of a stage, which are all alike, one runs."""
+    config = config_of(net, version)
+    with torch.device("meta"):
+        small = build(config, layers=tuple(min(number, 3) for number in config.layers))
+    return NetView(title_of(net, version), CostTable(tuple(_repeated(cost_table(small).rows, config.layers))))
+
+
+def _repeated(rows: tuple[Cost, ...], layers: tuple[int, ...]) -> Iterator[Cost]:
+    """Put the middle blocks back: each costs what the one that ran costs, and sees a step further."""
+    wider = seen = 0  # what the blocks put back add to what all later layers see; what the block before saw
+    for block, group in groupby(rows, key=lambda row: block_of(row) or row.name):
+        inside = list(group)
+        number = layers[int(block[5]) - 1] if block_of(inside[0]) else 0
+        copies = number - 2 if number > 3 and block.endswith(".1") else 1
+        sees = max(row.receptive_field for row in inside)  # of a projection, which runs last, it is less
+        step = sees - seen
+        for copy in range(copies):
+            for row in inside:
+                yield replace(
+                    row,
+                    name=_renumbered(row.name, number, copy) if number > 3 else row.name,
+                    receptive_field=row.receptive_field + wider + copy * step,
+                )
+        wider += (copies - 1) * step
+        seen = sees
+
+
+def _renumbered(name: str, number: int, copy: int) -> str:
+    """Block 1 of the three that ran stands for 1 … n - 2, block 2 for the last."""
+    stage, index, *rest = name.split(".")
+    return ".".join([stage, {"0": "0", "1": str(1 + copy), "2": str(number - 1)}[index], *rest])
+
+
+def block_of(row: Cost) -> str:
+    """ "layer1.0" for "layer1.0.conv1", "" for layers outside the stages."""
+    return ".".join(row.name.split(".")[:2]) if row.name.startswith("layer") else ""
+
+
+def compute(net: str, version: str, beside: str, part: str) -> Architectures:
+    """`beside` is the name of a second net with its version, such as "50 V2", or "none"."""
+    second = None if beside == NONE else view(*(beside.split(" ") if " " in beside else (beside, "V1")))
+    return Architectures(view(net, version), second, part)
+
+
+def total(view: NetView) -> str:
+    cost = view.table.total
+    return (
+        f"{view.name}: {cost.parameters:,} parameters, {cost.macs / 1e9:.2f} G multiply-adds, "
+        f"{cost.activation_bytes / 1e6:.0f} MB of activations an image, sees {field(view)} pixels"
+    )
+
+
+def field(view: NetView) -> int:
+    """The receptive field of the last feature map."""
+    return max(row.receptive_field for rows in view.blocks.values() for row in rows)
+
+
+def describe(result: Architectures) -> str:
+    words = total(result.net)
+    if result.part != WHOLE:
+        cost = CostTable(result.net.rows(result.part)).total
+        work = f"{cost.parameters:,} parameters, {cost.macs / 1e6:,.0f} M multiply-adds"
+        words += f". {result.part} puts out {shape(cost)}, {work}"
+    return f"{words}. Beside it {total(result.beside)}." if result.beside else f"{words}."
+
+
+def shape(cost: Cost) -> str:
+    return " × ".join(map(str, cost.shape))
+
+
+def draw(result: Architectures) -> str:
+    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
+    parts += _net(result.net, 52, result.part, clickable=True)
+    if result.beside:
+        parts += _net(result.beside, 212, WHOLE, clickable=False)
+    else:
+        parts.append(text(30, 280, "Choose a net beside it to compare.", fill=SOFT))
+    parts += _inside(result)
+    return picture(TITLE, describe(result), HEIGHT, *parts)
+
+
+def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
+    """One net: a block is as tall as its image is large, and as wide as there is room."""
+    cost = net.table.total
+    parts = [text(30, top + 14, net.name, size=16, font_weight=600)]
+    figures = f"{cost.parameters / 1e6:.1f} M parameters, {cost.macs / 1e9:.2f} G multiply-adds, sees {field(net)} px"
+    parts.append(text(870, top + 14, figures, anchor="end"))
+    middle, x, free = top + 74, 100.0, 0.0
+    width = min(46.0, 640 / len(net.blocks) - 2)
+    order = list(net.parts)
+    parts += _cell(net, "stem", 30, middle, 58, HEIGHTS[112], LINE, part, order, clickable)
+    for name, rows in net.blocks.items():
+        stage = name.split(".")[0]
+        if name.endswith(".0"):
+            x += 8
+            lower = x < free  # the label before it is still going on
+            label = f"{stage}: {rows[-1].shape[0]} × {rows[-1].shape[-1]}²"
+            parts.append(text(x, middle + (82 if lower else 64), label, size=13, fill=SOFT))
+            free = max(free, x + 7.5 * len(label)) if not lower else free
+        side = rows[-1].shape[-1]
+        parts += _cell(net, name, x, middle, width, HEIGHTS[side], FILLS[stage], part, order, clickable)
+        x += width + 2
+    return parts + _cell(net, "head", x + 10, middle, 58, 30, LINE, part, order, clickable)
+
+
+def _cell(
+    net: NetView, name: str, x: float, middle: float, width: float, height: float, fill: str, part: str,
+    order: list[str], clickable: bool,
+) -> list[str]:  # fmt: skip
+    chosen = part != WHOLE and (name == part or name.startswith(f"{part}."))
+    attributes: dict[str, Any] = {"data_set": f"part:{order.index(name)}"} if clickable else {}
+    drawn = tag(
+        "rect",
+        tag("title", name),
+        x=x,
+        y=middle - height / 2,
+        width=width,
+        height=height,
+        rx=2,
+        fill=fill,
+        stroke=INK,
+        stroke_width=4 if chosen else 1,
+        **attributes,
+    )
+    if name not in ("stem", "head"):
+        return [drawn]
+    return [drawn, text(x + width / 2, middle + 5, name, anchor="middle", pointer_events="none")]
+
+
+def _inside(result: Architectures) -> list[str]:
+    """A table of what the open part holds."""
+    top, rows = 388.0, result.net.rows(result.part)
+    many = len(rows) > 8
+    shown = (*rows[:4], *rows[-3:]) if many else rows
+    parts = [text(30, top, f"Inside {result.net.name}: {result.part}", size=16, font_weight=600)]
+    parts += [text(x, top + 28, words, anchor=anchor, fill=SOFT) for words, x, anchor in COLUMNS]
+    parts.append(path([(30, top + 36), (870, top + 36)], stroke=LINE))
+    for number, row in enumerate(shown):
+        y = top + 58 + 24 * (number + (many and number > 3))
+        parts += [text(x, y, words, anchor=a) for words, (_, x, a) in zip(_figures(row), COLUMNS, strict=True)]
+    if many:
+        parts.append(text(30, top + 58 + 24 * 4, f"… {len(rows) - 7} more …", fill=SOFT))
+    return parts
+
+
+def _figures(row: Cost) -> tuple[str, ...]:
+    name = row.name.split(".", 2)[-1] if row.name.count(".") > 1 else row.name
+    work = (f"{row.parameters:,}", f"{row.macs:,}", f"{row.activation_bytes / 1e6:.2f}", f"{row.receptive_field:,}")
+    return (name, "" if row.kind in ("sum", "Sequential") else row.kind, shape(row), *work)
+
+
+class ArchitectureExplorer(Explorer):
+    """18 to 152 layers, V1, V1.5 and V2, and the plain nets. A click on a block, or the control `part`, opens it.
+
+    Arguments are the settings at the start: net ("18" … "152", "plain-34"), version ("V1", "V1.5", "V2"), beside (a
+    second net such as "50 V2", or "none"), part ("whole net", "stem", "layer1", "layer1.0", …, "head").
+    """
+
+    title, height = TITLE, HEIGHT
+    compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
+
+    def __init__(self, net: str = "50", version: str = "V1.5", beside: str = NONE, part: str = WHOLE):
+        pairs = [f"{name} {v}" for name in NETS if not name.startswith("plain") for v in VERSIONS]
+        self._changing = False
+        super().__init__(
+            {
+                "net": select("net", NETS, net),
+                "version": radio(VERSIONS, "version", value=version, horizontal=True),
+                "beside": select("beside it", (NONE, *pairs, "plain-18", "plain-34"), beside),
+                "part": select("part", view(net, version).parts, part),
+            }
+        )
+
+    def _moved(self, change: Any) -> None:
+        """Another net has other parts: keep the open one where there is one of its name."""
+        if self._changing:
+            return
+        parts = view(self.controls["net"].value, self.controls["version"].value).parts
+        control = self.controls["part"]
+        if control.options != parts:
+            self._changing = True
+            kept = control.value if control.value in parts else WHOLE
+            control.options = parts
+            control.value = kept
+            self._changing = False
+        self._show()
