@@ -16,7 +16,7 @@ from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
 
 TITLE = "Architectures to scale"
-HEIGHT = 640
+HEIGHT = 660
 NETS = ("18", "34", "50", "101", "152", "plain-18", "plain-34")
 VERSIONS = ("V1", "V1.5", "V2")
 NONE = "none"
@@ -174,9 +174,9 @@ def draw(result: Architectures) -> str:
     parts = [text(30, 30, TITLE, size=18, font_weight=600)]
     parts += _net(result.net, 52, result.part, clickable=True)
     if result.beside:
-        parts += _net(result.beside, 212, WHOLE, clickable=False)
+        parts += _net(result.beside, 222, WHOLE, clickable=False)
     else:
-        parts.append(text(30, 280, "Choose a net beside it to compare.", fill=SOFT))
+        parts.append(text(30, 290, "Choose a net beside it to compare.", fill=SOFT))
     parts += _inside(result)
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
@@ -231,7 +231,7 @@ def _cell(
 
 def _inside(result: Architectures) -> list[str]:
     """A table of what the open part holds."""
-    top, rows = 388.0, result.net.rows(result.part)
+    top, rows = 412.0, result.net.rows(result.part)
     many = len(rows) > 8
     shown = (*rows[:4], *rows[-3:]) if many else rows
     parts = [text(30, top, f"Inside {result.net.name}: {result.part}", size=16, font_weight=600)]

@@ -17,6 +17,7 @@ from resnet_lib.widgets.panel import bundle, panel, said
 from resnet_lib.widgets.svg import SOFT, VERMILION, box, escape, paragraph, picture, resolved, text
 
 Settings = dict[str, Any]
+PIN = "pin"  # the name of the control that keeps a result for comparison
 CHARACTERS = 105  # of 15-pixel text in a line
 
 
@@ -47,6 +48,7 @@ class Explorer:
 
     def __init__(self, controls: Mapping[str, ipywidgets.Widget]):
         self.controls = dict(controls)
+        self._pinned: Any = None  # the result that a later one is compared with
         for name, control in self.controls.items():
             control.add_class(f"control-{name}")
             control.observe(self._moved, "value")
@@ -75,10 +77,14 @@ class Explorer:
         return False
 
     def render(self, settings: Settings) -> tuple[str, str]:
-        """Drawing and sentence of these settings."""
+        """Drawing and sentence of these settings, beside those that `pin` keeps."""
         kind = type(self)
+        pinned = settings.pop(PIN, None)
         result = kind.compute(**settings)
-        return kind.draw(result), kind.describe(result)
+        if pinned is None:
+            return kind.draw(result), kind.describe(result)
+        self._pinned = (self._pinned or result) if pinned else None
+        return kind.draw(result, self._pinned), kind.describe(result, self._pinned)
 
     def _moved(self, change: object) -> None:
         self._show()
@@ -127,6 +133,10 @@ def failure(title: str, message: str, height: int) -> str:
         text(50, height - 48, "Choose another setting; the controls stay as they are.", fill=SOFT),
     ]
     return picture(title, message, height, *parts)
+
+
+def checkbox(label: str, value: bool = False) -> ipywidgets.Checkbox:
+    return ipywidgets.Checkbox(value=value, description=label, indent=False, layout={"width": "auto"})
 
 
 def select(label: str, options: Any, value: Any) -> ipywidgets.Dropdown:

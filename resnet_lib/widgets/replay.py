@@ -1,0 +1,140 @@
+"""TrainingReplay: runs that are over, played again step by step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ipywidgets
+
+from resnet_lib.training.history import History
+from resnet_lib.training.records import load_records
+from resnet_lib.widgets.explorer import Explorer, Settings
+from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.svg import SOFT, Axes, net_style, path, picture, spread, text
+
+TITLE = "Training, played again"
+HEIGHT = 440
+PART = "part of the run (of 50)"
+FRAMES = 50  # of a run without epochs
+LAST = 20  # batches that a point is the mean of
+MEASURES = {"training error": "train_error", "test error": "test_error"}
+
+Curve = tuple[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Some runs up to a moment."""
+
+    curves: tuple[Curve, ...]  # whole runs: name, error at each moment
+    moment: int  # 1 is the first
+    unit: str  # "epoch" or PART
+    measure: str
+    source: str
+
+
+def curves_of(runs: Mapping[str, History], measure: str) -> tuple[Curve, ...]:
+    """The error of each run at every epoch (eval mode), or, without epochs, of its batches in 50 parts."""
+    if by_epoch(runs):
+        return tuple((n, tuple(getattr(e, MEASURES[measure]) for e in run.epochs)) for n, run in runs.items())
+    cut = [(name, run.error, max(1, len(run) // FRAMES)) for name, run in runs.items()]
+    return tuple(
+        (name, tuple(_mean(error[max(0, end - LAST) : end]) for end in range(size, size * FRAMES + 1, size)))
+        for name, error, size in cut
+    )
+
+
+def compute(runs: Mapping[str, History], source: str, measure: str, moment: int) -> Replay:
+    """The runs up to a moment: an epoch, or a fiftieth of the run."""
+    unit = "epoch" if by_epoch(runs) else PART
+    return Replay(curves_of(runs, measure), moment, unit, measure, source)
+
+
+def by_epoch(runs: Mapping[str, History]) -> bool:
+    return all(run.epochs for run in runs.values())
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def describe(result: Replay) -> str:
+    values = "; ".join(f"{name} {curve[min(result.moment, len(curve)) - 1]:.1%}" for name, curve in result.curves)
+    return f"{result.measure} ({result.source}), {result.unit} {result.moment}: {values}."
+
+
+def draw(result: Replay) -> str:
+    """All curves in a fixed frame, drawn up to the marker; what is still to come is faint."""
+    last = max(len(curve) for _, curve in result.curves)
+    top = min(1.0, 1.1 * max(max(curve) for _, curve in result.curves))
+    axes = Axes(80, 84, 600, 270, (1, max(last, 2)), (0, top))
+    every = max(1, last // 10)
+    y_ticks = {top * k / 4: f"{top * k / 4:.0%}" for k in range(5)}
+    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
+    parts.append(
+        axes.frame({float(k): str(k) for k in range(1, last + 1, every)}, y_ticks, result.unit, result.measure)
+    )
+    marker = axes.x(result.moment)
+    parts.append(path([(marker, 84), (marker, 354)], stroke=SOFT, stroke_dasharray="2 4", stroke_width=2))
+    now = [curve[min(result.moment, len(curve)) - 1] for _, curve in result.curves]
+    for (name, curve), value, height in zip(
+        result.curves, now, spread([axes.y(value) for value in now], gap=19), strict=True
+    ):
+        style = net_style(name).stroke()
+        points = [(float(index + 1), error) for index, error in enumerate(curve)]
+        parts.append(axes.curve(points, **{**style, "stroke_width": 1, "opacity": "0.35"}))
+        parts.append(axes.curve(points[: result.moment], **style))
+        parts += [path([(694, height), (722, height)], **style), text(730, height + 5, f"{name} {value:.1%}")]
+    parts.append(text(870, HEIGHT - 14, result.source, anchor="end", fill=SOFT, font_style="italic"))
+    return picture(TITLE, describe(result), HEIGHT, *parts)
+
+
+class TrainingReplay(Explorer):
+    """Scrub or play runs that are over.
+
+    `runs` is the name of a recorded experiment, or {"plain-56": history, …} of runs that have just finished. Runs with
+    epochs show training and test error in eval mode, others the error of their training batches.
+    """
+
+    title, height = TITLE, HEIGHT
+    draw, describe = staticmethod(draw), staticmethod(describe)
+
+    def __init__(self, runs: str | Mapping[str, History] = "degradation-sweep", *, moment: int | None = None):
+        if isinstance(runs, str):
+            first: dict[str, History] = {}
+            for record in load_records(runs):
+                first.setdefault(record.net, record.history)
+            self._runs: dict[str, History] = first
+            self._source = "recorded"
+        else:
+            self._runs, self._source = dict(runs), "live"
+        if not self._runs or not all(len(run) for run in self._runs.values()):
+            raise ValueError("there is nothing to replay: pass {'plain-56': history} of runs that have been trained")
+        epochs = by_epoch(self._runs)
+        last = max(len(run.epochs) for run in self._runs.values()) if epochs else FRAMES
+        slider = ipywidgets.IntSlider(
+            moment or last,
+            1,
+            last,
+            description="epoch" if epochs else PART,
+            layout={"width": "480px"},
+            style={"description_width": "auto"},
+        )
+        self._play = ipywidgets.Play(value=1, min=1, max=last, interval=300 if epochs else 120, show_repeat=False)
+        ipywidgets.jslink((self._play, "value"), (slider, "value"))
+        self._play.value = slider.value
+        measures = tuple(MEASURES) if epochs else ("error of the last 20 training batches",)
+        controls: dict[str, ipywidgets.Widget] = {"moment": slider}
+        if epochs:
+            controls["measure"] = radio(measures, "show", value=measures[0], horizontal=True)
+        self._measure = measures[0]
+        super().__init__(controls)
+
+    def rows(self) -> list[ipywidgets.Widget]:
+        line = ipywidgets.Box([self._play, *self.controls.values()])
+        line.layout = ipywidgets.Layout(flex_flow="row wrap", grid_gap="2px 18px")
+        return [line]
+
+    def render(self, settings: Settings) -> tuple[str, str]:
+        measure = settings.get("measure", self._measure)
+        result = compute(self._runs, self._source, measure, settings["moment"])
+        return draw(result), describe(result)
