@@ -43,10 +43,10 @@ def test_images(count: int) -> ImageSet:
     return load_fashion_mnist("test").pooled().first(count)
 
 
-def flow_net(depth: int, batch_norm: bool, shortcut: bool, init: str) -> ResNet:
-    """The net of one setting, with new weights of seed 0."""
+def flow_net(depth: int, batch_norm: bool, shortcut: bool, init: str, seed: int = 0) -> ResNet:
+    """The net of one setting, with new weights."""
     net = cifar_resnet(depth, shortcut="A" if shortcut else None, in_channels=1, width=8)
-    return variant(net, batch_norm=batch_norm, init=init)
+    return variant(net, batch_norm=batch_norm, init=init, seed=seed)
 
 
 def flow_key(depth: int, batch_norm: bool, shortcut: bool, init: str) -> str:
