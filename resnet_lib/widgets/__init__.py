@@ -1,6 +1,23 @@
 """Explorers, live curves and plots: what a lesson shows. Each drawing comes with the same in words."""
 
+from resnet_lib.widgets.architecture import ArchitectureExplorer
+from resnet_lib.widgets.gradient_flow import GradientFlowExplorer
+from resnet_lib.widgets.landscape import LandscapeExplorer
+from resnet_lib.widgets.lesions import LesionExplorer
 from resnet_lib.widgets.live import LiveCurve
+from resnet_lib.widgets.paths import PathExplorer
 from resnet_lib.widgets.plots import plot_curves
+from resnet_lib.widgets.replay import TrainingReplay
+from resnet_lib.widgets.shortcut import ShortcutExplorer
 
-__all__ = ["LiveCurve", "plot_curves"]
+__all__ = [
+    "ArchitectureExplorer",
+    "GradientFlowExplorer",
+    "LandscapeExplorer",
+    "LesionExplorer",
+    "LiveCurve",
+    "PathExplorer",
+    "ShortcutExplorer",
+    "TrainingReplay",
+    "plot_curves",
+]

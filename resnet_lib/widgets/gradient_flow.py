@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 from resnet_lib.probes.grids import DEPTHS, STEPS, flow_key, flow_net, load_grid, measure_flow
-from resnet_lib.training.loop import seeded
 from resnet_lib.widgets.explorer import PIN, Explorer, Settings, checkbox, select, steps
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import BLUE, PURPLE, SOFT, VERMILION, Axes, box, path, picture, text
@@ -48,8 +47,7 @@ def compute(
     found: dict[str, Any]
     if source == "live":
         step = 0
-        with seeded(seed):
-            found = measure_flow(flow_net(*setting, seed=seed))
+        found = measure_flow(flow_net(*setting, seed=seed))
     else:
         found = load_grid("gradient-flow")[flow_key(*setting)][str(step)]
     norms, variances = tuple(found["norms"]), tuple(found["variances"])

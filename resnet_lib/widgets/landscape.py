@@ -31,8 +31,8 @@ class Landscape:
 def compute(depth: int, row: float, column: float) -> Landscape:
     grid = load_grid("landscapes")
     residual, plain = grid[f"residual-{depth}"], grid[f"plain-{depth}"]
-    surfaces = (tuple(tuple(line) for line in net["loss"]) for net in (residual, plain))
-    return Landscape(depth, tuple(residual["axis"]), *surfaces, row, column)
+    first, second = (tuple(tuple(line) for line in net["loss"]) for net in (residual, plain))
+    return Landscape(depth, tuple(residual["axis"]), first, second, row, column)
 
 
 def at(result: Landscape, surface: tuple[tuple[float | None, ...], ...]) -> str:

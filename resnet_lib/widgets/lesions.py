@@ -87,9 +87,7 @@ def _bars(result: Lesion) -> list[str]:
         parts.append(text(30, y + 20, name, size=15, font_weight=600))
         parts.append(box(150, y, 600, 30, fill="none", stroke=LINE))
         if error is None:
-            parts.append(
-                text(162, y + 20, "cannot: a plain block that changes the shape has nothing to stand in for it")
-            )
+            parts.append(text(162, y + 20, "cannot: nothing stands in for a plain block that changes the shape"))
             continue
         parts.append(box(150, y, max(600 * error, 1), 30, fill=colour, stroke=INK))
         parts.append(path([(150 + 600 * whole, y - 5), (150 + 600 * whole, y + 35)], stroke=INK, stroke_width=3))
