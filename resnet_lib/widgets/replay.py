@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 import ipywidgets
 
@@ -36,11 +37,13 @@ def curves_of(runs: Mapping[str, History], measure: str) -> tuple[Curve, ...]:
     """The error of each run at every epoch (eval mode), or, without epochs, of its batches in 50 parts."""
     if by_epoch(runs):
         return tuple((n, tuple(getattr(e, MEASURES[measure]) for e in run.epochs)) for n, run in runs.items())
-    cut = [(name, run.error, max(1, len(run) // FRAMES)) for name, run in runs.items()]
-    return tuple(
-        (name, tuple(_mean(error[max(0, end - LAST) : end]) for end in range(size, size * FRAMES + 1, size)))
-        for name, error, size in cut
-    )
+    return tuple((name, _in_parts(run.error)) for name, run in runs.items())
+
+
+def _in_parts(error: list[float]) -> tuple[float, ...]:
+    """The mean of the last batches at each fiftieth of a run; a run of fewer steps repeats some."""
+    ends = [max(1, len(error) * part // FRAMES) for part in range(1, FRAMES + 1)]
+    return tuple(mean(error[max(0, end - LAST) : end]) for end in ends)
 
 
 def compute(runs: Mapping[str, History], source: str, measure: str, moment: int) -> Replay:
@@ -53,10 +56,6 @@ def by_epoch(runs: Mapping[str, History]) -> bool:
     return all(run.epochs for run in runs.values())
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
 def describe(result: Replay) -> str:
     values = "; ".join(f"{name} {curve[min(result.moment, len(curve)) - 1]:.1%}" for name, curve in result.curves)
     return f"{result.measure} ({result.source}), {result.unit} {result.moment}: {values}."
@@ -65,7 +64,8 @@ def describe(result: Replay) -> str:
 def draw(result: Replay) -> str:
     """All curves in a fixed frame, drawn up to the marker; what is still to come is faint."""
     last = max(len(curve) for _, curve in result.curves)
-    top = min(1.0, 1.1 * max(max(curve) for _, curve in result.curves))
+    highest = max(max(curve) for _, curve in result.curves)
+    top = next((top for top in (0.1, 0.2, 0.4, 0.6, 0.8) if highest <= top), 1.0)
     axes = Axes(80, 84, 600, 270, (1, max(last, 2)), (0, top))
     every = max(1, last // 10)
     y_ticks = {top * k / 4: f"{top * k / 4:.0%}" for k in range(5)}
