@@ -19,11 +19,8 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 LESSONS = Path(__file__).parents[1] / "notebooks"
-WITH_EXPLORERS = sorted(
-    path
-    for path in LESSONS.glob("*.ipynb")
-    if re.search(r"Explorer\(|TrainingReplay\(", path.read_text(encoding="utf-8"))
-)
+EXPLORER = re.compile(r"Explorer\(|TrainingReplay\(")
+WITH_EXPLORERS = sorted(path for path in LESSONS.glob("*.ipynb") if EXPLORER.search(path.read_text(encoding="utf-8")))
 PANEL = ".resnet-panel:has(svg[role=img]):has(.resnet-said)"
 SHOTS = os.environ.get("RESNET_LAB_SHOTS")
 

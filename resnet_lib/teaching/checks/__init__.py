@@ -19,6 +19,14 @@ from resnet_lib.teaching.checks.blocks import (
     check_stride_position,
     check_v2_bottleneck,
 )
+from resnet_lib.teaching.checks.measures import (
+    check_conv_gradients,
+    check_cosine,
+    check_filter_normalised,
+    check_path_lengths,
+    check_signal_variances,
+    check_without_block,
+)
 from resnet_lib.teaching.checks.nets import (
     check_make_layer,
     check_plain_net,
@@ -26,23 +34,39 @@ from resnet_lib.teaching.checks.nets import (
     check_resnet101,
     check_resnet152,
 )
+from resnet_lib.teaching.checks.shortcuts import (
+    check_needs_projection,
+    check_projection,
+    check_shortcut_parameters,
+    check_zero_pad,
+)
 
 __all__ = [
     "check_basic_block",
     "check_block_jacobian",
     "check_blocks_for_depth",
     "check_bottleneck",
+    "check_conv_gradients",
+    "check_cosine",
+    "check_filter_normalised",
     "check_identity_conv",
     "check_make_layer",
+    "check_needs_projection",
+    "check_path_lengths",
     "check_pixels",
     "check_plain_block",
     "check_plain_net",
     "check_preact_block",
+    "check_projection",
     "check_residual_sum",
     "check_resnet50",
     "check_resnet101",
     "check_resnet152",
+    "check_shortcut_parameters",
+    "check_signal_variances",
     "check_stride_position",
     "check_v2_bottleneck",
+    "check_without_block",
     "check_zero_init",
+    "check_zero_pad",
 ]
