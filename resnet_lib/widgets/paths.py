@@ -68,8 +68,8 @@ def draw(result: Paths) -> str:
         floor = axes.y(0)
         parts.append(box(axes.x(length) - width, axes.y(count), width, floor - axes.y(count), fill=ORANGE, stroke=INK))
         parts.append(box(axes.x(length), axes.y(gradient), width, floor - axes.y(gradient), fill=BLUE, stroke=INK))
-    parts += [box(560, 46, 16, 16, fill=ORANGE, stroke=INK), text(582, 59, "paths")]
-    parts += [box(650, 46, 16, 16, fill=BLUE, stroke=INK), text(672, 59, "gradient at the input (recorded)")]
+    parts += [box(530, 46, 16, 16, fill=ORANGE, stroke=INK), text(552, 59, "paths")]
+    parts += [box(620, 46, 16, 16, fill=BLUE, stroke=INK), text(642, 59, "gradient at the input (recorded)")]
     parts.append(text(870, 415, f"{result.state} net, width 8", anchor="end", fill=SOFT))
     return picture(TITLE, describe(result), HEIGHT, *parts)
 

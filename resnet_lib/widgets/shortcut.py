@@ -130,7 +130,7 @@ def describe(result: Shortcut) -> str:
     """One sentence: what met at the addition, what it cost."""
     start = f"{result.option} shortcut, {result.in_channels} → {result.out_channels} channels at stride {result.stride}"
     if result.error:
-        return f"{start}: ✗ does not fit. {result.error}."
+        return f"{start}: ✗ does not fit: {result.error.removesuffix('.')}."
     share = result.shortcut_macs / result.block_macs
     cost = f"{result.shortcut_parameters:,} of the block's {result.block_parameters:,} parameters"
     work = f"The shortcut has {cost} and {share:.1%} of its multiply-adds; {carried(result)}."
