@@ -60,6 +60,7 @@ MEND = """
 """
 
 STYLE = """
+.resnet-panel { padding-left: 6px; }
 .resnet-panel [data-set] { cursor: pointer; }
 .resnet-panel .widget-label { color: var(--jp-ui-font-color1); }
 .resnet-panel .widget-radio { height: auto; align-items: flex-start; }
