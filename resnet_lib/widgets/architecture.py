@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -41,7 +41,7 @@ class NetView:
     name: str
     table: CostTable
 
-    @property
+    @cached_property
     def blocks(self) -> dict[str, tuple[Cost, ...]]:
         """The layers of each block: "layer1.0" first."""
         groups = groupby((row for row in self.table.rows if block_of(row)), key=block_of)

@@ -75,7 +75,7 @@ def draw(result: Landscape) -> str:
 
 
 def _map(result: Landscape, name: str, surface: tuple[tuple[float | None, ...], ...], left: float) -> list[str]:
-    """A square for each measured place, darker where the loss is higher; a cross for what is no number."""
+    """A square for each measured place, darker where the loss is higher; what is no number is darkest."""
     side, top = 270 / len(result.axis), 110.0
     parts = [
         text(left, 76, name, size=16, font_weight=600),

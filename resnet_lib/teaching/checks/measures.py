@@ -1,7 +1,7 @@
 """Checks of lessons 02 and 08: what a learner measures in a net, and takes out of it."""
 
 from collections.abc import Callable
-from math import comb, perm
+from math import acos, comb, perm
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.probes.lesions import path_lengths
 from resnet_lib.teaching.checks.engine import exercise
 from resnet_lib.teaching.checks.functions import compare, random, same
 
@@ -104,19 +105,21 @@ def check_cosine(learners: Any) -> str:
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum()
 
+    def right(a: Tensor, b: Tensor) -> float:
+        return (dot(a, b) / (a.norm() * b.norm())).item()
+
     slips = {
         "dot-product": lambda a, b: dot(a, b).item(),
         "mean-for-sum": lambda a, b: (a * b).mean().item(),
         "one-norm-missing": [lambda a, b: (dot(a, b) / a.norm()).item(), lambda a, b: (dot(a, b) / b.norm()).item()],
         "squared-norms": lambda a, b: (dot(a, b) / (a.square().sum() * b.square().sum())).item(),
-        "absolute-value": lambda a, b: (dot(a, b) / (a.norm() * b.norm())).abs().item(),
-        "angle-for-cosine": lambda a, b: torch.arccos((dot(a, b) / (a.norm() * b.norm())).clamp(-1, 1)).item(),
-        "one-minus": lambda a, b: 1 - (dot(a, b) / (a.norm() * b.norm())).item(),
+        "absolute-value": lambda a, b: abs(right(a, b)),
+        "angle-for-cosine": lambda a, b: acos(min(max(right(a, b), -1), 1)),
+        "one-minus": lambda a, b: 1 - right(a, b),
         "distance": lambda a, b: (a - b).norm().item(),
         "signs-only": lambda a, b: (a.sign() == b.sign()).float().mean().item(),
         "rows-averaged": lambda a, b: nn.functional.cosine_similarity(a, b, dim=-1).mean().item(),
     }
-    right = lambda a, b: (dot(a, b) / (a.norm() * b.norm())).item()  # noqa: E731
     return compare(learners, cases, right, slips, gradients=False)
 
 
@@ -133,7 +136,7 @@ def check_path_lengths(learners: Any) -> str:
         "one-block-more": lambda n: [comb(n + 1, k) for k in range(n + 2)],
         "counts-lengths": lambda n: list(range(n + 1)),
     }
-    return compare(learners, [[3], [5], [1], [9]], lambda n: [comb(n, k) for k in range(n + 1)], slips)
+    return compare(learners, [[3], [5], [1], [9]], path_lengths, slips)
 
 
 @exercise("without_block(branches, index, x)")

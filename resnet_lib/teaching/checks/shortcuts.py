@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, pad, relu
+from torch.nn.functional import avg_pool2d, max_pool2d, pad, relu
 
-from resnet_lib.models.shortcuts import ProjectionShortcut
+from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
 from resnet_lib.teaching.checks.edits import Edits
 from resnet_lib.teaching.checks.engine import exercise
 from resnet_lib.teaching.checks.functions import compare, random
@@ -24,34 +24,33 @@ def check_zero_pad(learners: Any) -> str:
         [random(2, 3, 7, 7, seed=3), 3, 3],
     ]
 
+    def append(x: torch.Tensor, out: int, value: float = 0.0) -> torch.Tensor:
+        return pad(x, (0, 0, 0, 0, 0, out - x.shape[1]), value=value)
+
     def right(x: torch.Tensor, out: int, s: int) -> torch.Tensor:
-        return pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, out - x.shape[1]))
+        return ZeroPadShortcut(x.shape[1], out, s)(x)
+
+    def both_sides(x: torch.Tensor, out: int, s: int) -> torch.Tensor:
+        new = out - x.shape[1]
+        return pad(x[:, :, ::s, ::s], (0, 0, 0, 0, new // 2, new - new // 2))
 
     slips = {
         "pads-in-front": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, out - x.shape[1], 0)),
-        "pads-both-sides": lambda x, out, s: pad(
-            x[:, :, ::s, ::s], (0, 0, 0, 0, (out - x.shape[1]) // 2, out - x.shape[1] - (out - x.shape[1]) // 2)
-        ),
-        "averages": lambda x, out, s: pad(avg_pool2d(x, s, ceil_mode=True), (0, 0, 0, 0, 0, out - x.shape[1])),
-        "pools-max": lambda x, out, s: pad(
-            nn.functional.max_pool2d(x, s, ceil_mode=True), (0, 0, 0, 0, 0, out - x.shape[1])
-        ),
-        "no-stride": lambda x, out, s: pad(x, (0, 0, 0, 0, 0, out - x.shape[1])),
+        "pads-both-sides": both_sides,
+        "averages": lambda x, out, s: append(avg_pool2d(x, s, ceil_mode=True), out),
+        "pools-max": lambda x, out, s: append(max_pool2d(x, s, ceil_mode=True), out),
+        "no-stride": lambda x, out, s: append(x, out),
         "no-new-channels": lambda x, out, s: x[:, :, ::s, ::s],
         "pads-image": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, out - x.shape[1])),
         "pads-all-channels": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, out)),
-        "pads-ones": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, out - x.shape[1]), value=1.0),
-        "cuts-image": [
-            lambda x, out, s: pad(
-                x[:, :, : -(-x.shape[2] // s), : -(-x.shape[3] // s)], (0, 0, 0, 0, 0, out - x.shape[1])
-            )
-        ],
+        "pads-ones": lambda x, out, s: append(x[:, :, ::s, ::s], out, 1.0),
+        "cuts-image": lambda x, out, s: append(x[:, :, : -(-x.shape[2] // s), : -(-x.shape[3] // s)], out),
         "subsamples-one-axis": [
-            lambda x, out, s: pad(x[:, :, ::s], (0, 0, 0, 0, 0, out - x.shape[1])),
-            lambda x, out, s: pad(x[:, :, :, ::s], (0, 0, 0, 0, 0, out - x.shape[1])),
+            lambda x, out, s: append(x[:, :, ::s], out),
+            lambda x, out, s: append(x[:, :, :, ::s], out),
         ],
         "relu-on-shortcut": lambda x, out, s: relu(right(x, out, s)),
-        "starts-late": lambda x, out, s: pad(x[:, :, s - 1 :: s, s - 1 :: s], (0, 0, 0, 0, 0, out - x.shape[1])),
+        "starts-late": lambda x, out, s: append(x[:, :, s - 1 :: s, s - 1 :: s], out),
     }
     return compare(learners, cases, right, slips)
 
