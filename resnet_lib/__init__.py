@@ -22,6 +22,7 @@ _HOME = {
         "resnet152",
         "resnet152v2",
     ),
+    "models.orders": ("ORDERS",),
     "models.cifar": ("cifar_plain", "cifar_resnet"),
     "models.costs": ("CostTable", "cost_table", "count_macs", "count_parameters", "receptive_field"),
     "models.weights": ("load_keras_weights", "load_pretrained"),

@@ -19,6 +19,8 @@ class Block(nn.Module):
 
     expansion = 1  # output channels / channels of the 3×3 convolutions
     preact = False
+    order = "4a"  # the panel of He et al. 2016, figure 4: "4a" is V1, "4e" V2, orders.py has those between
+    open_end = False  # does nothing follow the addition? Then the net activates its last sum
     branch_end = "bn2"  # where the residual branch ends
     place = ""  # such as "layer2.0", set by the net
 
@@ -123,6 +125,8 @@ class PreActBlock(Block):
     """
 
     preact = True
+    order = "4e"
+    open_end = True
     branch_end = "conv2"
 
     def __init__(

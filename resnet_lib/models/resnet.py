@@ -132,8 +132,8 @@ class ResNet(nn.Module):
         x = self.maxpool(self.conv1(x) if self.config.block.preact else relu(self.bn1(self.conv1(x))))
         for stage in self.stages():
             x = stage(x)
-        if self.config.block.preact:
-            x = relu(self.norm(x))
+        if self.config.block.open_end:
+            x = relu(self.norm(x) if self.config.block.preact else x)
         return self.fc(self.avgpool(x).flatten(1))
 
     def stages(self) -> list[nn.Sequential]:

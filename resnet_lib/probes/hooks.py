@@ -82,8 +82,12 @@ def named_blocks(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def own_blocks(model: nn.Module, *, residual: bool = False) -> dict[str, Block]:
-    """This library's blocks by name; with `residual` those that have a shortcut. ValueError where none are."""
-    own = {name: block for name, block in named_blocks(model).items() if isinstance(block, Block)}
+    """This library's V1 and V2 blocks by name; with `residual` those that have a shortcut. ValueError where none are.
+
+    The orders between V1 and V2 are left out: there a branch and its shortcut cannot be told apart after the addition.
+    """
+    blocks = named_blocks(model).items()
+    own = {name: block for name, block in blocks if isinstance(block, Block) and block.order in ("4a", "4e")}
     found = {name: block for name, block in own.items() if block.downsample is not None} if residual else own
     if not found:
         kind = "residual blocks" if residual else "blocks"

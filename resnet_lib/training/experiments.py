@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.models.orders import ORDERS
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.training.data import ImageSet, load_cifar10, load_fashion_mnist
 from resnet_lib.training.loop import Recipe, seeded
@@ -15,7 +16,7 @@ from resnet_lib.training.loop import Recipe, seeded
 
 @dataclass(frozen=True)
 class Net:
-    """A CIFAR-style net by name. `options` are further arguments of `cifar_resnet`."""
+    """A CIFAR-style net by name. `options` are further arguments of `cifar_resnet`; "order" names its block."""
 
     name: str  # as results and figures call it, for example "plain-56"
     depth: int
@@ -24,9 +25,12 @@ class Net:
     options: tuple[tuple[str, Any], ...] = ()
 
     def build(self, seed: int, in_channels: int) -> ResNet:
+        options = dict(self.options)
+        if "order" in options:
+            options["block"] = ORDERS[options.pop("order")]
         with seeded(seed):
             return cifar_resnet(
-                self.depth, shortcut=self.shortcut, width=self.width, in_channels=in_channels, **dict(self.options)
+                self.depth, shortcut=self.shortcut, width=self.width, in_channels=in_channels, **options
             )
 
 
@@ -87,6 +91,16 @@ def options(depth: int) -> tuple[Net, ...]:
     return tuple(Net(f"residual-{depth}-{option}", depth, option, width=8) for option in "ABC")
 
 
+def orders(depth: int) -> tuple[Net, ...]:
+    """The same residual net with each order of He et al. 2016, figure 4."""
+    return tuple(Net(slug(name), depth, "A", width=8, options=(("order", name),)) for name in ORDERS)
+
+
+def slug(name: str) -> str:
+    """ "BN after addition" -> "bn-after-addition": for files and commands."""
+    return name.lower().replace(" ", "-")
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
@@ -105,6 +119,23 @@ EXPERIMENTS = {
             Images(size=14),
             Recipe(),
             seeds=tuple(range(10)),
+        ),
+        Experiment(
+            "order-live",
+            "Where do norm and ReLU stand? Five orders at depth 56; lesson 07 runs one seed of it live.",
+            orders(56),
+            Images(size=14),
+            Recipe(),
+            seeds=tuple(range(10)),
+        ),
+        Experiment(
+            "preactivation-orders",
+            "The five orders at depth 110, trained for longer: does pre-activation help where nets are deep?",
+            orders(110),
+            Images(full=True, size=14),
+            replace(LONG, epochs=5),
+            seeds=(0, 1, 2),
+            examine=True,
         ),
         Experiment(
             "trained-nets",
