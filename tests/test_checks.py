@@ -15,7 +15,8 @@ import resnet_lib as rl
 from resnet_lib.teaching import checks
 
 FOLDER = Path(checks.__file__).parent
-TEXTS = re.findall(r"^## (\S+)$", (FOLDER / "texts.md").read_text(encoding="utf-8"), re.MULTILINE)
+PAGES = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md"))
+TEXTS = re.findall(r"^## (\S+)$", PAGES, re.MULTILINE)
 CHECKS = {name: getattr(checks, name) for name in checks.__all__}
 
 

@@ -115,8 +115,8 @@ class _Blanks(dict):
 @cache
 def texts() -> dict[str, str]:
     """What is said about each mistake, by its key: the sections of the .md files."""
-    pages = "".join(path.read_text("utf-8") + "\n" for path in sorted(HERE.glob("*.md")))
-    sections = (section.partition("\n") for section in re.split(r"^## ", pages, flags=re.MULTILINE)[1:])
+    pages = [path.read_text("utf-8") for path in sorted(HERE.glob("*.md"))]
+    sections = [part.partition("\n") for page in pages for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]]
     return {key.strip(): " ".join(text.split()) for key, _, text in sections}
 
 

@@ -1,0 +1,166 @@
+"""Checks of lesson 05: what stands in an architecture table, worked out by hand."""
+
+from collections.abc import Callable, Sequence
+from math import ceil, prod
+from typing import Any
+
+from torch import nn
+
+from resnet_lib.models.blocks import BasicBlock
+from resnet_lib.models.shortcuts import ProjectionShortcut, make_shortcut
+from resnet_lib.teaching.checks.edits import (
+    CONVS_3X3,
+    LAYERS,
+    Edit,
+    Edits,
+    adds,
+    computes,
+    in_all_blocks,
+    resized,
+)
+from resnet_lib.teaching.checks.engine import exercise
+from resnet_lib.teaching.checks.functions import compare
+from resnet_lib.teaching.checks.modules import compare_modules
+from resnet_lib.teaching.checks.observe import Case
+
+
+@exercise("map_size(size, kernel, stride, padding)")
+def check_map_size(learners: Any) -> str:
+    """map_size(size, kernel, stride, padding): pixels along one side of a convolution's or pool's output."""
+    cases = [[224, 7, 2, 3], [112, 3, 2, 1], [56, 3, 1, 1], [56, 1, 2, 0], [28, 3, 2, 0], [7, 7, 1, 0], [5, 2, 3, 2]]
+    slips = {
+        "a-float": lambda n, k, s, p: (n + 2 * p - k) / s + 1,
+        "forgets-padding": [lambda n, k, s, p: (n - k) // s + 1, lambda n, k, s, p: -(-(n - k) // s) + 1],
+        "pads-one-side": lambda n, k, s, p: (n + p - k) // s + 1,
+        "fence-posts": lambda n, k, s, p: (n + 2 * p - k) // s,
+        "rounds-up": [lambda n, k, s, p: ceil((n + 2 * p - k) / s) + 1,
+                      lambda n, k, s, p: -(-(n + 2 * p - k + 1) // s)],
+        "rounds-to-nearest": lambda n, k, s, p: round((n + 2 * p - k) / s) + 1,
+        "ignores-kernel": [lambda n, k, s, p: n // s, lambda n, k, s, p: ceil(n / s),
+                           lambda n, k, s, p: (n + 2 * p) // s],
+        "ignores-stride": lambda n, k, s, p: n + 2 * p - k + 1,
+        "plus-inside": lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+    }  # fmt: skip
+    return compare(learners, cases, lambda n, k, s, p: (n + 2 * p - k) // s + 1, slips)
+
+
+@exercise("conv_macs(in_channels, out_channels, kernel, size)")
+def check_conv_macs(learners: Any) -> str:
+    """conv_macs(in_channels, out_channels, kernel, size): multiply-adds of a convolution with size × size outputs."""
+    cases = [[64, 64, 3, 56], [3, 64, 7, 112], [256, 64, 1, 56], [512, 512, 3, 7]]
+    slips = {
+        "counts-parameters": lambda i, o, k, n: i * o * k * k,
+        "kernel-not-squared": lambda i, o, k, n: i * o * k * n * n,
+        "size-not-squared": lambda i, o, k, n: i * o * k * k * n,
+        "adds-channels": lambda i, o, k, n: (i + o) * k * k * n * n,
+        "forgets-channels": [lambda i, o, k, n: o * k * k * n * n, lambda i, o, k, n: i * k * k * n * n,
+                             lambda i, o, k, n: k * k * n * n],
+        "counts-flops": lambda i, o, k, n: 2 * i * o * k * k * n * n,
+        "counts-additions-of-bias": lambda i, o, k, n: (i * k * k + 1) * o * n * n,
+        "forgets-kernel": lambda i, o, k, n: i * o * n * n,
+        "a-float": lambda i, o, k, n: float(i * o * k * k * n * n),
+    }  # fmt: skip
+    return compare(learners, cases, lambda i, o, k, n: i * o * k * k * n * n, slips)
+
+
+@exercise("sees(layers)")
+def check_sees(learners: Any) -> str:
+    """sees(layers): the receptive field, in pixels, of a stack of (kernel, stride) pairs, first layer first."""
+
+    def walk(step: Callable[[int, int, int, int], tuple[int, int]], field: int = 1) -> Callable[[Sequence], int]:
+        """step(field, jump, kernel, stride) -> the next field and jump."""
+
+        def run(layers: Sequence[tuple[int, int]]) -> int:
+            seen, jump = field, 1
+            for kernel, stride in layers:
+                seen, jump = step(seen, jump, kernel, stride)
+            return seen
+
+        return run
+
+    right = walk(lambda field, jump, k, s: (field + (k - 1) * jump, jump * s))
+    slips = {
+        "ignores-stride": walk(lambda field, jump, k, s: (field + k - 1, 1)),
+        "stride-too-early": walk(lambda field, jump, k, s: (field + (k - 1) * jump * s, jump * s)),
+        "adds-kernels": [lambda layers: sum(k for k, _ in layers),
+                         walk(lambda field, jump, k, s: (field + k * jump, jump * s)),
+                         walk(lambda field, jump, k, s: (field + k * jump, jump * s), field=0)],
+        "multiplies-kernels": [lambda layers: prod(k for k, _ in layers),
+                               lambda layers: prod(k * s for k, s in layers)],
+        "starts-at-zero": walk(lambda field, jump, k, s: (field + (k - 1) * jump, jump * s), field=0),
+        "last-first": lambda layers: right(layers[::-1]),
+        "last-stride-only": walk(lambda field, jump, k, s: (field + (k - 1) * jump, s)),
+        "adds-strides": walk(lambda field, jump, k, s: (field + (k - 1) * jump, jump + s)),
+        "counts-only-strides": lambda layers: prod(s for _, s in layers),
+    }  # fmt: skip
+    stem = [(7, 2), (3, 2)]
+    cases = [
+        [[(3, 1)]],
+        [[(3, 1), (3, 1)]],
+        [stem],
+        [[*stem, (3, 1), (3, 1)]],
+        [[(3, 2), (3, 1), (1, 2), (5, 1), (3, 3)]],
+    ]
+    return compare(learners, cases, right, slips)
+
+
+class Stage(nn.Sequential):
+    """Basic blocks with projections where the shape changes (option B)."""
+
+    def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
+        first = BasicBlock(in_channels, channels, stride=stride)
+        super().__init__(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
+
+
+def restrided(every: bool) -> Edit:
+    """Every block of the stage strides, or the last in place of the first."""
+
+    def edit(stage: Any) -> None:
+        stride = stage[0].stride
+        for block in stage if every else (stage[0], stage[-1]):
+            block.stride = stride if every or block is stage[-1] else 1
+            block.conv1.stride = (block.stride, block.stride)
+            block.downsample = make_shortcut("B", block.in_channels, block.out_channels, block.stride)
+
+    return edit
+
+
+def of_length(more: int) -> Edit:
+    def edit(stage: Any) -> nn.Module:
+        channels = stage[0].out_channels
+        return Stage(stage[0].in_channels, channels, len(stage) + more, stage[0].stride)
+
+    return edit
+
+
+def first_projection(make: Callable[[Any], nn.Module]) -> Edit:
+    def edit(stage: Any) -> None:
+        if isinstance(stage[0].downsample, ProjectionShortcut):
+            stage[0].downsample = make(stage[0].downsample[0])
+
+    return edit
+
+
+@exercise("basic_stage(in_channels, channels, blocks, stride)")
+def check_basic_stage(learners: Any) -> str:
+    """basic_stage(in_channels, channels, blocks, stride): an nn.Sequential of basic blocks; the first strides and
+    changes the channels, with a projection (1×1 and batch norm) where the shape changes."""
+    inner = {**{key: CONVS_3X3[key] for key in ("stride-on-both", "stride-on-second", "no-padding")}, **LAYERS}
+    slips: Edits = {
+        "every-block-strides": restrided(every=True),
+        "last-block-strides": restrided(every=False),
+        "one-block-more": of_length(1),
+        "one-block-less": of_length(-1),
+        "no-stride": lambda stage: Stage(stage[0].in_channels, stage[0].out_channels, len(stage), 1),
+        "projection-everywhere": in_all_blocks(lambda block: block.use_shortcut("C")),
+        "projection-no-norm": first_projection(lambda conv: conv),
+        "projection-3x3": first_projection(lambda c: nn.Sequential(resized(3, 1)(c), nn.BatchNorm2d(c.out_channels))),
+        "zero-pads": in_all_blocks(lambda block: block.use_shortcut("A")),
+        "no-shortcut": in_all_blocks(lambda block: setattr(block, "downsample", None)),
+        "no-last-relu": in_all_blocks(computes(lambda b, x: b.residual(x) + b.downsample(x))),
+        "relu-before-add": in_all_blocks(adds(lambda f, s: f.relu() + s)),
+        **{key: [in_all_blocks(one) for one in (edits if isinstance(edits, list) else [edits])]
+           for key, edits in inner.items()},
+    }  # fmt: skip
+    cases = [Case((4, 6, 2, 2), (3, 4, 8, 6)), Case((4, 4, 3, 1), (3, 4, 6, 5)), Case((3, 5, 2, 1), (2, 3, 5, 6))]
+    return compare_modules(learners, cases, Stage, slips, pairs=False)

@@ -1,0 +1,134 @@
+"""Checks of lesson 07 that are not about one block: what the shortcut keeps, Keras's pool, a whole V2 net."""
+
+from math import prod
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d, pad, relu
+
+from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.models.shortcuts import ProjectionShortcut
+from resnet_lib.teaching.checks.edits import Edits, biased, computes, drops, in_all_blocks
+from resnet_lib.teaching.checks.engine import exercise
+from resnet_lib.teaching.checks.functions import compare, random
+from resnet_lib.teaching.checks.modules import compare_modules
+from resnet_lib.teaching.checks.nets import another_block, one_more_everywhere, stage_strides
+from resnet_lib.teaching.checks.observe import Case
+
+
+@exercise("left_of_x(scales)")
+def check_left_of_x(learners: Any) -> str:
+    """left_of_x(scales): the factor with which the first block's x arrives behind blocks scale · x + F(x)."""
+    cases = [[[0.5, 0.5, 0.5]], [[1.0, 1.0]], [[0.9] * 54], [[2.0, 0.5, 1.5, 1.0]], [[0.3]]]
+    slips = {
+        "adds-scales": lambda scales: sum(scales),
+        "averages-scales": lambda scales: sum(scales) / len(scales),
+        "first-scale": lambda scales: scales[0],
+        "last-scale": lambda scales: scales[-1],
+        "smallest-scale": lambda scales: min(scales),
+        "with-the-branch": [lambda scales: prod(1 + s for s in scales), lambda scales: 1 + prod(scales)],
+        "one-scale-less": [lambda scales: prod(scales[1:]), lambda scales: prod(scales[:-1])],
+        "halves-instead": lambda scales: 0.5 ** len(scales),
+        "one-minus": lambda scales: 1 - prod(scales),
+    }
+    return compare(learners, cases, lambda scales: float(prod(scales)), slips)
+
+
+@exercise("keras_pool(x)")
+def check_keras_pool(learners: Any) -> str:
+    """keras_pool(x): a border of zeros one pixel wide, then a 3×3 max-pool at stride 2 without padding of its own."""
+    cases = [[-random(2, 2, 6, 6, seed=2).abs() - 0.1], [random(2, 3, 8, 6)], [random(1, 2, 7, 9, seed=1)]]
+
+    def zeros(x: Tensor, *sides: int) -> Tensor:
+        return pad(x, sides)
+
+    slips = {
+        "pads-minus-infinity": lambda x: max_pool2d(x, 3, 2, 1),
+        "pads-one-corner": lambda x: max_pool2d(zeros(x, 0, 1, 0, 1), 3, 2),
+        "pads-nothing": [lambda x: max_pool2d(x, 3, 2), lambda x: max_pool2d(x, 3, 2, ceil_mode=True)],
+        "pads-twice": [lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 2, 1),
+                       lambda x: max_pool2d(zeros(x, 2, 2, 2, 2), 3, 2)],
+        "pads-copies": lambda x: max_pool2d(pad(x, (1, 1, 1, 1), mode="replicate"), 3, 2),
+        "averages-pool": [lambda x: avg_pool2d(zeros(x, 1, 1, 1, 1), 3, 2), lambda x: avg_pool2d(x, 3, 2, 1)],
+        "no-stride": lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 1),
+        "window-of-two": [lambda x: max_pool2d(x, 2), lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 2, 2)],
+        "relu-in-pool": lambda x: relu(max_pool2d(x, 3, 2, 1)),
+        "pads-width-only": [lambda x: max_pool2d(zeros(x, 1, 1), 3, 2),
+                            lambda x: max_pool2d(zeros(x, 0, 0, 1, 1), 3, 2)],
+    }  # fmt: skip
+    return compare(learners, cases, lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 2), slips)
+
+
+def forward_of(net: Any, x: Tensor, *, norm: bool = True, activate: bool = True) -> Tensor:
+    """A V2 net's forward pass, with its last norm or ReLU left out."""
+    for stage in net.stages():
+        x = stage(x)
+    x = net.norm(x) if norm else x
+    return net.fc(net.avgpool(relu(x) if activate else x).flatten(1))
+
+
+def stem_norm(net: Any) -> None:
+    """V1's norm and ReLU behind the first convolution, as if the first block had none."""
+    net.bn1 = nn.BatchNorm2d(net.conv1.out_channels)
+    computes(lambda net, x: forward_of(net, relu(net.bn1(net.conv1(x)))))(net)
+
+
+def norm_after_pool(net: Any, x: Tensor) -> Tensor:
+    for stage in net.stages():
+        x = stage(x)
+    return net.fc(relu(net.norm(net.avgpool(x))).flatten(1))
+
+
+def first_shortcut(activated: bool) -> Any:
+    return lambda net: setattr(net.stages()[0][0], "activate_shortcut", activated)
+
+
+def every_shortcut_activated(net: Any) -> None:
+    in_all_blocks(lambda block: setattr(block, "activate_shortcut", True))(net)
+
+
+def projected(net: Any) -> None:
+    def edit(block: Any) -> None:
+        if block.in_channels != block.out_channels:
+            block.downsample = ProjectionShortcut(block.in_channels, block.out_channels, block.stride, norm=False)
+
+    in_all_blocks(edit)(net)
+
+
+@exercise("preact_net(depth)", seconds=20)
+def check_preact_net(learners: Any) -> str:
+    """preact_net(depth): He et al. 2016's net for small images, depth 6n + 2, of rl.PreActBasicBlock with zero-padding:
+    conv 3×3 from 1 to 8 channels; stages of 8, 16, 32 channels and strides 1, 2, 2; the first block of the net with
+    activate_shortcut=True; norm, ReLU, global average pool, linear layer to 10 classes."""
+
+    def without_norm(net: Any) -> None:
+        drops("norm")(net)
+        computes(lambda net, x: forward_of(net, net.conv1(x), norm=False))(net)
+
+    def without_both(net: Any) -> None:
+        drops("norm")(net)
+        computes(lambda net, x: forward_of(net, net.conv1(x), norm=False, activate=False))(net)
+
+    slips: Edits = {
+        "no-final-norm": without_norm,
+        "no-final-norm, no-final-relu": without_both,
+        "no-final-relu": computes(lambda net, x: forward_of(net, net.conv1(x), activate=False)),
+        "stem-norm": stem_norm,
+        "norm-after-pool": computes(lambda net, x: norm_after_pool(net, net.conv1(x))),
+        "first-shortcut-raw": first_shortcut(False),
+        "every-shortcut-activated": every_shortcut_activated,
+        "one-block-more": [one_more_everywhere, *(another_block(stage, True) for stage in range(3))],
+        "one-block-less": [another_block(stage, False) for stage in range(3)],
+        "strides-1111": stage_strides(1, 1, 1),
+        "strides-2222": stage_strides(2, 2, 2),
+        "projects-option-b": projected,
+        "relu-after-add": in_all_blocks(computes(lambda block, x: relu(type(block).forward(block, x)))),
+        "post-activation-net": lambda net: cifar_resnet(2 + 6 * len(net.stages()[0]), in_channels=1, width=8),
+        "conv-bias": [biased("conv1"), biased()],
+    }  # fmt: skip
+    cases = [Case((8,), (4, 1, 14, 14)), Case((14,), (3, 1, 10, 10))]
+
+    def reference(depth: int) -> nn.Module:
+        return cifar_resnet(depth, preact=True, in_channels=1, width=8)
+
+    return compare_modules(learners, cases, reference, slips, pairs=False)
