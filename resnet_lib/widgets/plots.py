@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
-from resnet_lib.widgets.svg import WIDTH, escape, net_style, spread
+from resnet_lib.widgets.svg import GREEN, ORANGE, PURPLE, SKY, WIDTH, escape, net_style, spread
 
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
 SOURCES = ("live", "recorded", "live and recorded", None)
 FONT = 12
+SHADES = ("#FFFFFF", "#F0E442", SKY, ORANGE, GREEN, "#999999", PURPLE)  # light enough for black text
 Errors = Mapping[tuple[str, int], float]  # (net, seed) -> error as a fraction
 
 
@@ -128,6 +129,52 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
     axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
     _percent_axis(figure, axes, label)
     return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
+
+
+def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, label: str) -> Plot:
+    """One bar for each net, made of named parts: {"VGG-19": {"224": 1.9, …}, …}. Parts of one name look the same.
+
+    `label` says what the numbers and the names are.
+    """
+    figure, axes = _figure(title, None, right=0.97)
+    names = list(dict.fromkeys(name for of_net in parts.values() for name in of_net))
+    shades = dict(zip(names, (*SHADES, *SHADES), strict=False))
+    widest = max(sum(of_net.values()) for of_net in parts.values())
+    for row, of_net in enumerate(parts.values()):
+        left = 0.0
+        for name, value in of_net.items():
+            axes.barh(row, value, left=left, height=0.55, color=shades[name], edgecolor="black", linewidth=0.8)
+            if value > 0.01 * len(name) * widest:
+                axes.text(left + value / 2, row, name, ha="center", va="center", fontsize=FONT)
+            left += value
+        axes.annotate(f" {left:.1f}", (left, row), va="center", fontsize=FONT)
+    axes.set_yticks(range(len(parts)), list(parts), fontsize=FONT)
+    axes.set(xlim=(0, 1.08 * widest))
+    axes.invert_yaxis()
+    axes.grid(False)
+    figure.subplots_adjust(left=0.12)
+    figure.text(0.012, 0.845, label, fontsize=FONT)
+    said = "; ".join(
+        f"{net} {sum(of_net.values()):.1f} ({', '.join(f'{n}: {v:.1f}' for n, v in of_net.items())})"
+        for net, of_net in parts.items()
+    )
+    return Plot(figure, f"{_sentence(title)} {label}: {said}.")
+
+
+def pictures(maps: Sequence[Any], *, title: str, labels: Sequence[str], over: Sequence[Any] | None = None) -> Plot:
+    """Arrays (H, W) side by side, dark where they are large; `over` are pictures (H, W) that they are laid on."""
+    height = 0.9 + 0.95 * INCHES / max(len(maps), 3)
+    figure = Figure(figsize=(INCHES, height), facecolor="white")
+    figure.text(0.012, 1 - 0.35 / height, title, fontsize=15, fontweight="bold")
+    for number, (values, label) in enumerate(zip(maps, labels, strict=True)):
+        axes = figure.add_subplot(1, max(len(maps), 3), number + 1)
+        if over is not None:
+            axes.imshow(over[number], cmap="gray")
+        axes.imshow(values, cmap="magma_r", alpha=1.0 if over is None else 0.55)
+        axes.set_title(label, fontsize=FONT, pad=4)
+        axes.set(xticks=[], yticks=[])
+    figure.subplots_adjust(0.012, 0.03, 0.988, 1 - 0.85 / height, wspace=0.08)
+    return Plot(figure, f"{_sentence(title)} From left to right: {'; '.join(labels)}.")
 
 
 def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequence[str] | None = None) -> Plot:
