@@ -117,15 +117,23 @@ class NetStyle:
         return {"stroke": self.colour, "stroke_width": self.width, "stroke_dasharray": "7 4" if self.dashed else None}
 
 
+KINDS = {  # how a name begins -> colour, dashed
+    "plain": (VERMILION, True),
+    "res": (BLUE, False),
+    "(a)": (BLUE, False),  # the orders of He et al. 2016, figure 4
+    "(b)": (VERMILION, True),
+    "(c)": (PURPLE, True),
+    "(d)": (PURPLE, False),
+    "(e)": (GREEN, False),
+}
+
+
 def net_style(name: str) -> NetStyle:
     """From a name such as "plain-56": the kind gives colour and dash, the depth the weight."""
     depth = re.search(r"\d+", name)
     width = 1 + math.sqrt(int(depth[0]) if depth else 20) / 2.5
-    kinds = {"plain": (VERMILION, True), "res": (BLUE, False)}
-    for kind, (colour, dashed) in kinds.items():
-        if name.lower().startswith(kind):
-            return NetStyle(colour, dashed, width)
-    return NetStyle(GREEN, False, width)
+    colour, dashed = next((KINDS[kind] for kind in KINDS if name.lower().startswith(kind)), (GREEN, False))
+    return NetStyle(colour, dashed, width)
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
