@@ -223,3 +223,14 @@ def test_image_set_is_frozen_and_unpacks() -> None:
     with pytest.raises(AttributeError):
         data.images = images  # type: ignore[misc]
     assert isinstance(data, ImageSet)
+
+
+def test_only_some_classes() -> None:
+    data = load_fashion_mnist("test").first(300)
+    shoes = data.only(("ankle boot", "sandal"))
+    assert shoes.classes == ("ankle boot", "sandal") and set(shoes.labels.tolist()) == {0, 1}
+    originals = [data.classes.index(shoes.classes[int(label)]) for label in shoes.labels]
+    kept = [i for i, label in enumerate(data.labels.tolist()) if label in originals]
+    assert originals == data.labels[kept].tolist() and torch.equal(shoes.images, data.images[kept])
+    with pytest.raises(ValueError, match="each entry of classes must be one of 'T-shirt', .*got 'boot'"):
+        data.only(("boot",))

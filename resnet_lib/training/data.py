@@ -9,7 +9,7 @@ import os
 import pickle
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # apt-get install dataset-fa
 FASHION_CLASSES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+SHOES = ("sandal", "sneaker", "ankle boot")
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -84,6 +85,15 @@ class ImageSet:
         if count > len(self):
             raise ValueError(f"count must be at most the {len(self)} images there are, got {count}")
         return replace(self, images=self.images[:count], labels=self.labels[:count])
+
+    def only(self, classes: Sequence[str]) -> "ImageSet":
+        """The images of some classes, labelled 0, 1, … in the order of `classes`."""
+        for name in classes:
+            require_choice("each entry of classes", name, self.classes)
+        numbers = torch.tensor([self.classes.index(name) for name in classes])
+        kept = torch.isin(self.labels, numbers)
+        labels = (self.labels[kept][:, None] == numbers).int().argmax(1)
+        return ImageSet(self.images[kept], labels, tuple(classes))
 
     def pooled(self, size: int = 2) -> "ImageSet":
         """Every `size` × `size` pixels averaged into one: 28 × 28 becomes 14 × 14, and a net four times as fast."""
