@@ -159,6 +159,21 @@ EXPERIMENTS = {
             examine=True,
             keep_weights=True,
         ),
+        *(
+            Experiment(
+                name,
+                question,
+                pairs((20,), width=8)[1:],
+                Images(),
+                Recipe(batch_size=128, epochs=20, augment=name == "augmented"),
+                seeds=(0, 1, 2),
+                examine=True,
+            )
+            for name, question in (
+                ("not-augmented", "10,000 images of 28 × 28 pixels, 20 epochs: how much better are seen images known?"),
+                ("augmented", "The same with shifted and mirrored images: does the gap close?"),
+            )
+        ),
         Experiment(
             "paper-nets",
             "The paper's own sizes on 60,000 images: who fits them better after ten epochs?",

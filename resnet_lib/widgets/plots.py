@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
-from resnet_lib.widgets.svg import GREEN, ORANGE, PURPLE, SKY, WIDTH, escape, net_style, spread
+from resnet_lib.widgets.svg import GREEN, ORANGE, PALETTE, PURPLE, SKY, WIDTH, escape, net_style, spread
 
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
 SOURCES = ("live", "recorded", "live and recorded", None)
@@ -82,6 +82,24 @@ def plot_curves(
     _percent_axis(figure, axes, names[measure])
     said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
     return Plot(figure, f"{_sentence(title)} {_source(source)}{names[measure].capitalize()}: {said}.")
+
+
+def lines(
+    series: Mapping[str, Sequence[float]], *, title: str, x_label: str, y_label: str, log_y: bool = False
+) -> Plot:
+    """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}."""
+    figure, axes = _figure(title, None)
+    for number, (name, values) in enumerate(series.items()):
+        style = {"color": PALETTE[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
+        axes.plot(range(len(values)), values, **style)
+        axes.annotate(f" {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
+    axes.set_yscale("log" if log_y else "linear")
+    axes.set_xlabel(x_label, fontsize=FONT)
+    figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
+    said = "; ".join(
+        f"{name} begins at {values[0]:.3g} and ends at {values[-1]:.3g}" for name, values in series.items()
+    )
+    return Plot(figure, f"{_sentence(title)} {y_label} by {x_label}: {said}.")
 
 
 def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plot:
