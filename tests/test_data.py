@@ -232,5 +232,5 @@ def test_only_some_classes() -> None:
     originals = [data.classes.index(shoes.classes[int(label)]) for label in shoes.labels]
     kept = [i for i, label in enumerate(data.labels.tolist()) if label in originals]
     assert originals == data.labels[kept].tolist() and torch.equal(shoes.images, data.images[kept])
-    with pytest.raises(ValueError, match="each entry of classes must be one of 'T-shirt', .*got 'boot'"):
+    with pytest.raises(ValueError, match=r"each entry of classes must be one of 'T-shirt', .*got 'boot'"):
         data.only(("boot",))

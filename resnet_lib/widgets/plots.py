@@ -90,7 +90,11 @@ def lines(
     """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}."""
     figure, axes = _figure(title, None)
     for number, (name, values) in enumerate(series.items()):
-        style = {"color": PALETTE[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
+        style: dict[str, Any] = {
+            "color": PALETTE[number],
+            "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3],
+            "linewidth": 3,
+        }
         axes.plot(range(len(values)), values, **style)
         axes.annotate(f" {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
     axes.set_yscale("log" if log_y else "linear")
