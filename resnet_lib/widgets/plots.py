@@ -13,12 +13,25 @@ from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
-from resnet_lib.widgets.svg import GREEN, ORANGE, PALETTE, PURPLE, SKY, WIDTH, escape, net_style, spread
+from resnet_lib.widgets.svg import (
+    GREEN,
+    KINDS,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    escape,
+    net_style,
+    spread,
+)
 
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
 SOURCES = ("live", "recorded", "live and recorded", None)
@@ -90,13 +103,10 @@ def lines(
     """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}."""
     figure, axes = _figure(title, None)
     for number, (name, values) in enumerate(series.items()):
-        style: dict[str, Any] = {
-            "color": PALETTE[number],
-            "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3],
-            "linewidth": 3,
-        }
+        own = {"color": PALETTE[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
+        style = _line(name) if name.startswith(tuple(KINDS)) else own
         axes.plot(range(len(values)), values, **style)
-        axes.annotate(f" {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
+        axes.annotate(f"  {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
     axes.set_yscale("log" if log_y else "linear")
     axes.set_xlabel(x_label, fontsize=FONT)
     figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
@@ -184,15 +194,17 @@ def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, label: str)
 
 
 def pictures(maps: Sequence[Any], *, title: str, labels: Sequence[str], over: Sequence[Any] | None = None) -> Plot:
-    """Arrays (H, W) side by side, dark where they are large; `over` are pictures (H, W) that they are laid on."""
+    """Arrays (H, W) side by side, dark where they are large; `over` are pictures (H, W) that maps in [0, 1] colour."""
     height = 0.9 + 0.95 * INCHES / max(len(maps), 3)
     figure = Figure(figsize=(INCHES, height), facecolor="white")
     figure.text(0.012, 1 - 0.35 / height, title, fontsize=15, fontweight="bold")
     for number, (values, label) in enumerate(zip(maps, labels, strict=True)):
         axes = figure.add_subplot(1, max(len(maps), 3), number + 1)
-        if over is not None:
-            axes.imshow(over[number], cmap="gray")
-        axes.imshow(values, cmap="magma_r", alpha=1.0 if over is None else 0.55)
+        if over is None:
+            axes.imshow(values, cmap="magma_r")
+        else:  # the picture in grey, and colour where the map is large
+            axes.imshow(over[number], cmap="gray_r")
+            axes.imshow([[(*to_rgb(VERMILION), 0.75 * float(value)) for value in row] for row in values])
         axes.set_title(label, fontsize=FONT, pad=4)
         axes.set(xticks=[], yticks=[])
     figure.subplots_adjust(0.012, 0.03, 0.988, 1 - 0.85 / height, wspace=0.08)
