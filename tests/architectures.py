@@ -195,7 +195,7 @@ def _preact_net(depth, parameters):
     )
 
 
-A, B, C, V1 = {"shortcut": "A"}, {"shortcut": "B"}, {"shortcut": "C"}, {"stride_on": "1x1"}
+A, C, V1 = {"shortcut": "A"}, {"shortcut": "C"}, {"stride_on": "1x1"}
 
 NETS = [
     # ImageNet: torchvision's figures, and Keras's "non-trainable" ones. Multiply-adds of convolutions and classifier.

@@ -55,7 +55,8 @@ class ReluOnlyPreActivation(BetweenBlock):
         return self.add(self.residual(relu(x)), self.downsample(x))
 
 
-ORDERS: dict[str, type[Block]] = {  # by the name that the paper's table 2 gives them
+# The five kinds of block by the names that the paper's table 2 gives them.
+ORDERS: dict[str, type[Block]] = {
     "original": BasicBlock,
     "BN after addition": NormAfterAddition,
     "ReLU before addition": ReluBeforeAddition,

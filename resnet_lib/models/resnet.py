@@ -192,6 +192,7 @@ def _autocasts(device_type: str) -> bool:
     return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
 
 
+# What each named net is built from: `build(PRESETS["resnet50"], num_classes=10)`.
 PRESETS: dict[str, Config] = {
     "resnet18": Config(BasicBlock, (2, 2, 2, 2)),
     "resnet34": Config(BasicBlock, (3, 4, 6, 3)),
@@ -219,7 +220,7 @@ def _builder(name: str) -> Callable[..., ResNet]:
         return build(preset, in_channels=in_channels, num_classes=num_classes, **options)
 
     builder.__name__ = builder.__qualname__ = name
-    builder.__doc__ = f"""{name}: stages of {", ".join(map(str, preset.layers))} {preset.block.__name__}s.
+    builder.__doc__ = f"""Stages of {", ".join(map(str, preset.layers))} {preset.block.__name__}s.
 
     (N, in_channels, H, W) -> logits (N, num_classes). Options are the fields of `Config`, such as
     shortcut={preset.shortcut!r}, stride_on={preset.stride_on!r} ("1x1" is the paper's V1; basic blocks do not care),

@@ -58,10 +58,11 @@ def loss_surface(
 
 
 def filter_normalised(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """A random direction, a tensor for each parameter, in which a filter is as long as the net's (section 4).
+    """A random direction in which each filter is as long as the net's own (Li et al. 2018, section 4).
 
-    A filter is what makes one output channel: weight[i] of a convolution or a linear layer. Biases and batch norm's
-    parameters do not move. So nets whose weights differ only in scale can be compared.
+    One tensor for each parameter, of its shape. A filter is what makes one output channel: weight[i] of a convolution
+    or a linear layer. Biases and batch norm's parameters do not move. So nets whose weights differ only in scale can
+    be compared.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = {}

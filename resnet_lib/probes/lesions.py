@@ -125,7 +125,7 @@ def _replaced(forwards: Mapping[Block, Forward]) -> Iterator[None]:
 
 
 def path_lengths(n_blocks: int) -> list[int]:
-    """How many of the 2^n paths through n residual blocks pass through 0, 1, …, n branches (section 3)."""
+    """How many of the 2^n paths through n residual blocks take 0, 1, …, n branches (Veit et al. 2016, section 3)."""
     require_int("n_blocks", n_blocks)
     return [comb(n_blocks, length) for length in range(n_blocks + 1)]
 

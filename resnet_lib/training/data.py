@@ -28,6 +28,7 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # apt-get install dataset-fa
 FASHION_CLASSES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+# The three classes that the net of the experiment "no-shoes" has never seen.
 SHOES = ("sandal", "sneaker", "ankle boot")
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

@@ -103,6 +103,7 @@ def slug(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
+# Every experiment by its name, which `python -m resnet_lib experiment NAME` runs.
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (

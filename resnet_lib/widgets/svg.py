@@ -25,7 +25,6 @@ PAPER = "var(--jp-layout-color0, #ffffff)"
 LINE = "var(--jp-border-color1, #bdbdbd)"
 FONT = "var(--jp-ui-font-family, system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif)"
 WIDTH = 900
-SMALLEST = 13  # pixels at full width; 12 is the least that may be read from the back row
 
 
 def number(value: float) -> str:
