@@ -1,9 +1,9 @@
-"""Run every lesson without a browser and print how long it took and how much memory its kernel needed at most.
+"""Run every lesson without a browser and print how long it took, and the CPU time and memory that its kernel needed.
 
     python lab.py run            all lessons
     python lab.py run 01 06      the lessons whose names contain 01 or 06
     python lab.py run --save 01  store the outputs in the lesson, as they are committed: no widget state, no timestamps
-    python lab.py run --record   store seconds and memory in docs/lesson-times.json, which the README's table reads
+    python lab.py run --record   store the figures in docs/lesson-times.json, which the tables of the pages read
 
 The exit status is 1 if a lesson failed; such a lesson is not stored.
 """
@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from nbclient import NotebookClient
@@ -23,8 +24,9 @@ LESSONS = Path(__file__).resolve().parents[1] / "notebooks"
 TIMES = LESSONS.parent / "docs" / "lesson-times.json"
 CELL_SECONDS = 600
 
-# A last cell that runs in the kernel, so that the number is the kernel's own peak, not a sample of it.
-PEAK = """
+# A last cell that runs in the kernel, so that the numbers are its own: bytes at the peak, and the CPU seconds of all
+# its threads and of the processes that it started and that have ended.
+NEEDS = """
 import os, sys
 if sys.platform == "linux":
     peak = next(int(row.split()[1]) * 1024 for row in open("/proc/self/status") if row.startswith("VmHWM"))
@@ -34,14 +36,22 @@ elif os.name == "nt":
 else:
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-print(peak)
+print(f"{peak} {sum(os.times()[:4])}")  # one string: what print writes in pieces may arrive in pieces
 """
 
 
-def run(path: Path, *, save: bool = False) -> tuple[float, float | None, str]:
-    """Execute one lesson: (seconds with the kernel's start, peak memory in MB, what went wrong)."""
+class Needs(NamedTuple):
+    """What one run of a lesson took."""
+
+    seconds: float  # with the kernel's start
+    megabytes: float  # of the kernel, at its peak
+    cpu_seconds: float  # of the kernel, on all cores together
+
+
+def run(path: Path, *, save: bool = False) -> Needs:
+    """Execute one lesson; RuntimeError says what went wrong."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(PEAK))
+    notebook.cells.append(nbformat.v4.new_code_cell(NEEDS))
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -51,27 +61,24 @@ def run(path: Path, *, save: bool = False) -> tuple[float, float | None, str]:
         resources={"metadata": {"path": str(path.parent)}},
     )
     start = time.perf_counter()
-    problem = ""
     try:
         client.execute()
     except CellExecutionError as error:
-        problem = f"{error.ename}: {error.evalue}"
+        raise RuntimeError(f"{error.ename}: {error.evalue}") from None
     except (CellTimeoutError, DeadKernelError) as error:
-        problem = str(error).strip().splitlines()[0]
+        raise RuntimeError(str(error).strip().splitlines()[0]) from None
     seconds = time.perf_counter() - start
-    if problem:
-        return seconds, None, problem
-    peak = int(notebook.cells.pop().outputs[0].text) / 1e6
+    peak, cpu_seconds = map(float, notebook.cells.pop().outputs[0].text.split())
     if save:
         nbformat.write(notebook, path)
-    return seconds, peak, problem
+    return Needs(seconds, peak / 1e6, cpu_seconds)
 
 
-def record(lesson: str, seconds: float, megabytes: float) -> None:
+def record(lesson: str, needs: Needs) -> None:
     """Note what a lesson took, and on what kind of machine."""
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    times[lesson] = {"seconds": round(seconds), "megabytes": round(megabytes), "machine": machine}
+    times[lesson] = {**{name: round(value) for name, value in needs._asdict().items()}, "machine": machine}
     TIMES.write_text(json.dumps(dict(sorted(times.items())), indent=1) + "\n", encoding="utf-8")
 
 
@@ -81,15 +88,18 @@ def main(arguments: list[str]) -> int:
     if not lessons:
         print(f"no lesson's name contains {' or '.join(words)}" if words else "there are no lessons yet")
         return 1
-    print(f"{'lesson':<32} {'seconds':>8} {'peak MB':>8}")
+    print(f"{'lesson':<32} {'seconds':>8} {'peak MB':>8} {'CPU s':>8}")
     failed = 0
     for path in lessons:
-        seconds, peak, problem = run(path, save="--save" in arguments)
-        memory = "-" if peak is None else f"{peak:.0f}"
-        print(f"{path.stem:<32} {seconds:>8.1f} {memory:>8}  {problem}".rstrip(), flush=True)
-        failed += bool(problem)
-        if peak is not None and "--record" in arguments:
-            record(path.stem, seconds, peak)
+        try:
+            needs = run(path, save="--save" in arguments)
+        except RuntimeError as problem:
+            print(f"{path.stem:<32} {problem}", flush=True)
+            failed += 1
+            continue
+        print(f"{path.stem:<32} {' '.join(f'{value:>8.0f}' for value in needs)}", flush=True)
+        if "--record" in arguments:
+            record(path.stem, needs)
     return 1 if failed else 0
 
 
