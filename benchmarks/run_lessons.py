@@ -78,6 +78,8 @@ def record(lesson: str, needs: Needs) -> None:
     """Note what a lesson took, and on what kind of machine."""
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if "OMP_NUM_THREADS" in os.environ:
+        machine += f", OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"
     times[lesson] = {**{name: round(value) for name, value in needs._asdict().items()}, "machine": machine}
     TIMES.write_text(json.dumps(dict(sorted(times.items())), indent=1) + "\n", encoding="utf-8")
 

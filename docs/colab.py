@@ -57,7 +57,7 @@ def write(url: str, folder: Path = EDITION) -> Iterator[Path]:
 
 
 def main(words: list[str]) -> int:
-    if len(words) != 1 or not re.fullmatch(r"https://[^\s\"'\\{}]+", words[0]):
+    if len(words) != 1 or not words[0].startswith("https://") or re.search(r"[\s\"'\\{}]", words[0]):
         print("python docs/colab.py URL, where URL is the https address of the course's git repository")
         return 2
     for path in write(words[0].rstrip("/")):

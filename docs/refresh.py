@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,10 @@ from resnet_lib.widgets.plots import Plot, strip
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writes it
 PICTURE = ROOT / "docs" / "images" / "degradation.png"
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# For the plan of a classroom. JupyterLab's server took 119 MB with one lesson open (resident, Linux).
+SEATS, CORES, SERVER_MEGABYTES, TIMES_RUN = 200, 32, 119, 3
 
 
 def lessons_table() -> str:
@@ -27,14 +32,48 @@ def lessons_table() -> str:
     times = json.loads(TIMES.read_text(encoding="utf-8"))
     columns = ("#", "lesson", "what you do", "read, min", "exercises, min", "run, s", "memory, MB")
     rows = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---:|---:|---:|"]
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        head = nbformat.read(path, as_version=4).cells[0].source
+    for path in LESSONS:
+        head = head_of(path)
         number, title = re.search(r"^# (\d\d) · (.+)$", head, re.MULTILINE).groups()  # type: ignore[union-attr]
         promise = " ".join(re.search(r"^# [^\n]+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
-        minutes = re.search(r"^\| (\d+) min \| [^|]+ \| (\d+) min \|", head, re.MULTILINE).groups()  # type: ignore[union-attr]
+        minutes = map(str, minutes_in(head))
         seconds, megabytes = (f"{times[path.stem][key]:.0f}" for key in ("seconds", "megabytes"))
         link = f"[{title}](notebooks/{path.name})"
         rows.append(f"| {' | '.join([number, link, promise, *minutes, seconds, megabytes])} |")
+    return "\n".join(rows)
+
+
+def head_of(lesson: Path) -> str:
+    return nbformat.read(lesson, as_version=4).cells[0].source
+
+
+def minutes_in(head: str) -> tuple[int, int]:
+    """Minutes of reading and of exercises, as the lesson's own table estimates them."""
+    found = re.search(r"^\| (\d+) min \| [^|]+ \| (\d+) min \|", head, re.MULTILINE)
+    return int(found[1]), int(found[2])  # type: ignore[index]
+
+
+def seats_table() -> str:
+    """What a room of SEATS learners needs, lesson by lesson; docs/elsewhere.md states the arithmetic."""
+    times = json.loads(TIMES.read_text(encoding="utf-8"))
+    columns = (
+        "lesson",
+        "memory, MB",
+        "CPU, s",
+        f"memory of {SEATS}, GB",
+        f"cores for {SEATS}",
+        f"all at once on {CORES} cores, min",
+    )
+    rows = [f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---:|---:|"]
+    for path in LESSONS:
+        needs = times.get(path.stem, {})
+        if "cpu_seconds" not in needs:
+            rows.append(f"| {path.stem[:2]} | not measured | – | – | – | – |")
+            continue
+        megabytes, cpu = needs["megabytes"] + SERVER_MEGABYTES, needs["cpu_seconds"]
+        cores = ceil(SEATS * TIMES_RUN * cpu / (60 * sum(minutes_in(head_of(path)))))
+        figures = (megabytes, cpu, ceil(SEATS * megabytes / 1000), cores, ceil(SEATS * cpu / (60 * CORES)))
+        rows.append(f"| {path.stem[:2]} | {' | '.join(map(str, figures))} |")
     return "\n".join(rows)
 
 
@@ -87,6 +126,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "runs": runs_table,
     },
     "docs/api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
+    "docs/elsewhere.md": {"seats": seats_table},
 }
 
 

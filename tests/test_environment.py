@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+(CONDA_PYTHON,) = (line for line in CONDA["dependencies"] if re.match(r"python\b", str(line)))
 CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
 LAB = (ROOT / "lab.py").read_text(encoding="utf-8")
 
@@ -58,8 +60,8 @@ def needed_by_pip() -> dict[str, set[str]]:
 
 
 def needed_by_conda() -> dict[str, set[str]]:
-    parsed = [Requirement(line) for line in CONDA["dependencies"] if isinstance(line, str)]
-    return {r.name: {str(part) for part in r.specifier} for r in parsed if r.name not in ("python", "pip")}
+    lines = [line for line in CONDA["dependencies"] if isinstance(line, str) and line not in ("pip", CONDA_PYTHON)]
+    return {r.name: {str(part) for part in r.specifier} for r in map(Requirement, lines)}
 
 
 def test_conda_and_pip_ask_for_the_same() -> None:
@@ -72,11 +74,9 @@ def test_conda_installs_the_course_itself() -> None:
     assert [line for line in CONDA["dependencies"] if isinstance(line, dict)] == [{"pip": ["-e ."]}]
 
 
-def test_python_ranges_agree() -> None:
-    (python,) = (Requirement(line) for line in CONDA["dependencies"] if re.match(r"python\b", str(line)))
-    oldest = {str(part) for part in python.specifier if part.operator == ">="}
-    assert oldest == {PROJECT["project"]["requires-python"]}
-    assert any(part.operator == "<" for part in python.specifier), "a Python that conda-forge's torch lacks is excluded"
+def test_conda_takes_one_python_that_the_project_supports() -> None:
+    version = re.fullmatch(r"python=(3\.\d+)", CONDA_PYTHON)[1]
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(version)
 
 
 def test_dependencies_are_ranges() -> None:
