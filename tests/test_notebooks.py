@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_environment import DATA_SET
 
 LESSONS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 NAME = re.compile(r"\d\d_[a-z0-9]+(_[a-z0-9]+)*")
@@ -214,7 +215,6 @@ def no_warnings(lesson, name):
 ABSOLUTE = re.compile(
     r"(?<![\w/.:+~$}\])<-])/(?:work|root|home|tmp|Users|opt|mnt|usr|var|etc|private|content)/[\w.]|\b[A-Za-z]:\\+\w"
 )
-DATA_SET = "/usr/share/datasets/fashion-mnist"
 
 
 @rule
