@@ -1,6 +1,6 @@
-"""Bring the README up to date: `python docs/refresh.py` fills its tables and draws its picture from what was measured.
+"""Bring the pages up to date: `python docs/refresh.py` fills their tables and draws the picture from what was measured.
 
-A block of the README between <!-- NAME --> and <!-- /NAME --> is one of BLOCKS. A test holds the README to them.
+A block of a page between <!-- NAME --> and <!-- /NAME --> is one of BLOCKS. A test holds the pages to them.
 """
 
 import json
@@ -14,13 +14,15 @@ from resnet_lib.training.tables import nets_table, runs_table
 from resnet_lib.widgets.plots import Plot, strip
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writes it
 PICTURE = ROOT / "docs" / "images" / "degradation.png"
 
 
-def lessons_table() -> str:
-    """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured."""
+def lessons_table(folder: str = "notebooks") -> str:
+    """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured.
+
+    `folder` is where the lessons are, seen from the page.
+    """
     times = json.loads(TIMES.read_text(encoding="utf-8"))
     columns = ("#", "lesson", "what you do", "read, min", "exercises, min", "run, s", "memory, MB")
     rows = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---:|---:|---:|"]
@@ -30,7 +32,7 @@ def lessons_table() -> str:
         promise = " ".join(re.search(r"^# [^\n]+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
         minutes = re.search(r"^\| (\d+) min \| [^|]+ \| (\d+) min \|", head, re.MULTILINE).groups()  # type: ignore[union-attr]
         seconds, megabytes = (f"{times[path.stem][key]:.0f}" for key in ("seconds", "megabytes"))
-        link = f"[{title}](notebooks/{path.name})"
+        link = f"[{title}]({folder}/{path.name})"
         rows.append(f"| {' | '.join([number, link, promise, *minutes, seconds, megabytes])} |")
     return "\n".join(rows)
 
@@ -44,21 +46,28 @@ def picture() -> Plot:
 BLOCKS = {
     "picture": lambda: f"![{picture().alt}](docs/images/degradation.png)",
     "lessons": lessons_table,
+    "times": lambda: lessons_table("../notebooks"),
     "nets": nets_table,
     "runs": runs_table,
 }
+PAGES = {  # the blocks of each page
+    ROOT / "README.md": ("picture", "lessons", "nets", "runs"),
+    ROOT / "docs" / "teaching.md": ("times",),
+}
 
 
-def filled(text: str) -> str:
-    """`text` with every block made anew."""
-    for name, make in BLOCKS.items():
-        block = f"<!-- {name} -->\n{make()}\n<!-- /{name} -->"
+def filled(page: Path, text: str | None = None) -> str:
+    """The page's text with every block made anew; `text` in place of what the file says."""
+    text = page.read_text(encoding="utf-8") if text is None else text
+    for name in PAGES[page]:
+        block = f"<!-- {name} -->\n{BLOCKS[name]()}\n<!-- /{name} -->"
         text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
         if not found:
-            raise ValueError(f"README.md has no block <!-- {name} --> … <!-- /{name} -->")
+            raise ValueError(f"{page.name} has no block <!-- {name} --> … <!-- /{name} -->")
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page), encoding="utf-8")
     PICTURE.write_bytes(picture().png())
