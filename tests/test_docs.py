@@ -1,4 +1,4 @@
-"""The pages in docs/: links lead somewhere, glossary and lessons point at each other, every lesson has its half page."""
+"""The pages in docs/: links lead somewhere, glossary and lessons agree, every lesson has its half page."""
 
 import re
 from pathlib import Path
