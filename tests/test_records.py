@@ -148,3 +148,25 @@ def test_list_names_experiments_and_grids(capsys: pytest.CaptureFixture[str]) ->
     wanted = ("live-degradation", "degradation-sweep", "paper-nets", "shortcuts", "preactivation-orders")
     for name in (*wanted, "gradient-grid", "landscapes", "cifar10-paper"):
         assert f"\n{name} " in f"\n{printed}"
+
+
+WITH_WEIGHTS = [path for path in SHIPPED if "weights" in json.loads(path.read_text())]
+
+
+@pytest.mark.parametrize("path", WITH_WEIGHTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_shipped_weights_give_the_recorded_test_error(path: Path) -> None:
+    """On all 10,000 test images; rounding on another CPU may move a few of them across a border."""
+    content = json.loads(path.read_text())
+    net = load_recorded_net(path.parent.name, content["net"]["name"], content["seed"])
+    try:
+        images = EXPERIMENTS[path.parent.name].images.load("test")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    found = evaluate(net, images)
+    assert found.error == pytest.approx(content["final"]["error"], abs=5e-4)
+    assert found.loss == pytest.approx(content["final"]["loss"], rel=1e-3)
+    assert content["history"]["epochs"][-1]["test_error"] == content["final"]["error"]
+
+
+def test_shipped_weights_are_small() -> None:
+    assert len(WITH_WEIGHTS) >= 5 and sum(p.with_suffix(".safetensors").stat().st_size for p in WITH_WEIGHTS) < 12e6
