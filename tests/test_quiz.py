@@ -69,10 +69,10 @@ def test_every_fault_is_found(change) -> None:
 
 @pytest.mark.parametrize("number", sorted(LESSONS))
 def test_every_lesson_shows_its_quizzes(number: str) -> None:
-    """A warm-up (but in the first lesson) and an end quiz, each shown once."""
+    """A warm-up and an end quiz, each shown once."""
     code = [cell.source for cell in nbformat.read(LESSONS[number], as_version=4).cells if cell.cell_type == "code"]
     wanted = [name for name in WRITTEN if name.startswith(number)]
-    assert wanted == ([] if number == "00" else [f"{number}-warm-up"]) + [f"{number}-end"]
+    assert wanted == [f"{number}-warm-up", f"{number}-end"]
     assert [name for name in wanted for source in code if source == f'Quiz("{name}").show()'] == wanted
 
 

@@ -21,9 +21,9 @@ from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
 from resnet_lib.widgets.svg import (
     GREEN,
+    GREY,
     KINDS,
     ORANGE,
-    PALETTE,
     PURPLE,
     SKY,
     VERMILION,
@@ -36,6 +36,7 @@ from resnet_lib.widgets.svg import (
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
 SOURCES = ("live", "recorded", "live and recorded", None)
 FONT = 12
+OTHERS = (GREEN, PURPLE, GREY, "#A66300")  # for curves that are no nets: colours that mean none of them
 SHADES = ("#FFFFFF", "#F0E442", SKY, ORANGE, GREEN, "#999999", PURPLE)  # light enough for black text
 Errors = Mapping[tuple[str, int], float]  # (net, seed) -> error as a fraction
 
@@ -74,18 +75,15 @@ def plot_curves(
     if not runs:
         raise ValueError("there are no runs to plot: pass a dict such as {'plain-8': history}")
     curves = {name: _curve(history, measure, last) for name, history in runs.items()}
-    figure, axes = _figure(title, source)
+    longest = max(len(name) for name in curves) + len(": 100%")
+    figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(longest, 15))
     ends = [values[-1] for _, values in curves.values()]
     top = min(1.0, 1.08 * max(max(values) for _, values in curves.values()))
-    for (name, (steps, values)), height in zip(curves.items(), spread(ends, gap=0.062 * top), strict=True):
-        style = _line(name)
-        axes.plot(steps, values, **style)
-        label = f"{name}: {values[-1]:.0%}"
-        axes.annotate(label, (1.055, height), xycoords=("axes fraction", "data"), va="center", fontsize=FONT)
-        leader = ([1.0, 1.02, 1.045], [values[-1], height, height])
-        axes.plot(*leader, transform=axes.get_yaxis_transform(), clip_on=False, **style)
+    for name, (steps, values) in curves.items():
+        axes.plot(steps, values, **_line(name))
     per_epoch = measure != "error"
     axes.set(xlim=(1 if per_epoch else 0, max(steps[-1] for steps, _ in curves.values())), ylim=(0, top))
+    _name_ends(axes, {name: (values[-1], f"{name}: {values[-1]:.0%}") for name, (_, values) in curves.items()})
     axes.set_xlabel("epoch" if per_epoch else "training step", fontsize=FONT)
     names = {
         "error": f"error, mean of the last {last} batches",
@@ -98,22 +96,49 @@ def plot_curves(
 
 
 def lines(
-    series: Mapping[str, Sequence[float]], *, title: str, x_label: str, y_label: str, log_y: bool = False
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+    steps: bool = False,
+    source: str | None = None,
 ) -> Plot:
-    """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}."""
-    figure, axes = _figure(title, None)
-    for number, (name, values) in enumerate(series.items()):
-        own = {"color": PALETTE[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
-        style = _line(name) if name.startswith(tuple(KINDS)) else own
-        axes.plot(range(len(values)), values, **style)
-        axes.annotate(f"  {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
+    """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}.
+
+    Rows of unequal length are drawn from the first to the last of each. `steps`: values that jump.
+    """
+    figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))
+    unequal = len({len(values) for values in series.values()}) > 1
     axes.set_yscale("log" if log_y else "linear")
+    styles = {}
+    for number, (name, values) in enumerate(series.items()):
+        own = {"color": OTHERS[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
+        styles[name] = _line(name) if name.startswith(tuple(KINDS)) else own
+        x = [place / (len(values) - 1) for place in range(len(values))] if unequal else range(len(values))
+        axes.plot(x, values, drawstyle="steps-post" if steps else "default", **styles[name])
+    if unequal:
+        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"], fontsize=FONT)
+    axes.margins(x=0)
+    _name_ends(axes, {name: (values[-1], name) for name, values in series.items()})
     axes.set_xlabel(x_label, fontsize=FONT)
     figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
     said = "; ".join(
         f"{name} begins at {values[0]:.3g} and ends at {values[-1]:.3g}" for name, values in series.items()
     )
-    return Plot(figure, f"{_sentence(title)} {y_label} by {x_label}: {said}.")
+    return Plot(figure, f"{_sentence(title)} {_source(source)}{y_label[0].upper()}{y_label[1:]} by {x_label}: {said}.")
+
+
+def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """A label behind every curve's end, moved apart where they would overlap, with a thin grey leader."""
+    axes.get_xlim(), axes.get_ylim()  # so that the limits are settled
+    to_share = axes.transData + axes.transAxes.inverted()
+    at = [to_share.transform((0, max(value, 1e-300)))[1] for value, _ in ends.values()]
+    for (_, label), end, height in zip(ends.values(), at, spread(at, gap=0.066), strict=True):
+        axes.annotate(label, (1.05, height), xycoords="axes fraction", va="center", fontsize=FONT)
+        leader = ([1.005, 1.02, 1.045], [end, height, height])
+        axes.plot(*leader, transform=axes.transAxes, clip_on=False, color="#8a8a8a", linewidth=0.8)
 
 
 def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plot:
@@ -123,7 +148,7 @@ def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plo
     for column, (name, values) in enumerate(groups.items()):
         style = net_style(name)
         offsets = [0.32 * ((7 * index) % len(values) / len(values) - 0.5) for index in range(len(values))]
-        marker = {"marker": "x"} if style.dashed else {"marker": "o", "edgecolors": "white", "linewidths": 0.5}
+        marker = {"marker": "x"} if style.dash else {"marker": "o", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter([column + offset for offset in offsets], values, s=52, color=style.colour, zorder=3, **marker)
         axes.plot([column - 0.28, column + 0.28], [mean(values)] * 2, color="black", lw=2, zorder=4)
         axes.annotate(f"{mean(values):.0%}", (column + 0.3, mean(values)), va="center", fontsize=FONT)
@@ -138,6 +163,7 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
     figure, axes = _figure(title, source)
     groups = _by_net(errors)
     kinds: dict[str, dict[int, list[float]]] = {}
+    wide = max(errors.values()) > 8 * min(errors.values())
     for name, values in groups.items():
         kind, depth = re.fullmatch(r"(.*?)-(\d+)", name).groups()  # type: ignore[union-attr]
         kinds.setdefault(kind, {})[int(depth)] = values
@@ -148,7 +174,11 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
             [max(points[d]) - m for d, m in zip(depths, middle, strict=True)],
         ]
         beside = [depth * 1.02**shift for depth in depths]  # so that bars of two kinds stay apart
-        axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **_line(f"{kind}-20"))
+        line = _line(f"{kind}-20")
+        axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **line)
+        once = [place for place, depth in enumerate(depths) if len(points[depth]) == 1]
+        at = [beside[place] for place in once], [middle[place] for place in once]
+        axes.plot(*at, "o", markerfacecolor="white", markeredgecolor=line["color"], markersize=7, zorder=5)
         label_at = (1.02, middle[-1])
         axes.annotate(
             f"{kind}: {middle[-1]:.0%}", label_at, xycoords=("axes fraction", "data"), fontsize=FONT, va="center"
@@ -157,9 +187,18 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
     axes.set_xscale("log")
     axes.set_xticks(every, [str(depth) for depth in every], fontsize=FONT)
     axes.set_xticks([], minor=True)
-    axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
+    if wide:
+        axes.set_yscale("log")
+        ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if 0.7 * min(errors.values()) < tick]
+        axes.set_yticks(ticks)
+        axes.set_yticks([], minor=True)
+    else:
+        axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
     axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
-    _percent_axis(figure, axes, label)
+    single = any(len(values) == 1 for values in groups.values())
+    _percent_axis(
+        figure, axes, label + (" (log axis)" if wide else "") + ("; a hollow mark is one run" if single else "")
+    )
     return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
 
 
@@ -254,7 +293,8 @@ def _percent_axis(figure: Figure, axes: Axes, label: str) -> None:
 
 def _line(name: str) -> dict[str, Any]:
     style = net_style(name)
-    return {"color": style.colour, "linestyle": (0, (4, 2)) if style.dashed else "-", "linewidth": 0.75 * style.width}
+    dash = (0, tuple(part / style.width for part in style.dash)) if style.dash else "-"  # matplotlib counts in widths
+    return {"color": style.colour, "linestyle": dash, "linewidth": 0.75 * style.width}
 
 
 def _curve(history: History, measure: str, last: int) -> tuple[list[float], list[float]]:
