@@ -56,7 +56,7 @@ class Shortcut:
     fixes: tuple[str, ...]
 
 
-@lru_cache(512)
+@lru_cache(2048)  # all settings of the explorer, which its web page holds
 def compute(in_channels: int, out_channels: int, stride: int, size: int, option: str) -> Shortcut:
     """Build the block and send an image through it; what fails is kept as the message that a learner would see."""
     error = None
