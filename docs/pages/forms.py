@@ -1,4 +1,4 @@
-"""Explorers, quizzes and predictions as HTML of native controls: labelled, usable by keyboard, readable without scripts.
+"""Explorers, quizzes and predictions as HTML of native controls: labelled, usable by keyboard, read without scripts.
 
 pages.js finds a control by its data-name and reads the place of its value. A quiz needs no script at all: the style
 sheet shows the reason of the option that is chosen.
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets
-from pages.grids import Grid
 
+from pages.grids import Grid, values_of
 from resnet_lib.teaching.quiz import Predict, Quiz
 from resnet_lib.widgets.explorer import Explorer, choices
 from resnet_lib.widgets.svg import escape, resolved, tag
@@ -20,7 +20,8 @@ from resnet_lib.widgets.svg import escape, resolved, tag
 def explorer_html(explorer: Explorer, grid: Grid, identifier: str) -> str:
     """Controls, the drawing and the sentence at the explorer's present settings. Without scripts only these two."""
     shown = [name for name in explorer.controls if name not in explorer.live]
-    controls = [control(f"{identifier}-{name}", name, explorer.controls[name]) for name in shown]
+    values = {**{name: choices(explorer.controls[name]) for name in shown}, **values_of(list(explorer.grid()))}
+    controls = [control(f"{identifier}-{name}", name, explorer.controls[name], values[name]) for name in shown]
     if explorer.plays:
         button = tag("button", "Play", type="button", class_="explorer-play", data_plays=explorer.plays)
         controls.insert(shown.index(explorer.plays), button)
@@ -41,8 +42,8 @@ def explorer_html(explorer: Explorer, grid: Grid, identifier: str) -> str:
     )
 
 
-def control(identifier: str, name: str, widget: ipywidgets.Widget) -> str:
-    """A native control for a widget of ipywidgets, at the widget's value."""
+def control(identifier: str, name: str, widget: ipywidgets.Widget, values: Sequence[Any]) -> str:
+    """A native control for a widget of ipywidgets, at the widget's value among all values it ever offers."""
     makers = {
         ipywidgets.Checkbox: tick,
         ipywidgets.Dropdown: menu,
@@ -50,7 +51,6 @@ def control(identifier: str, name: str, widget: ipywidgets.Widget) -> str:
         ipywidgets.SelectionSlider: slider,
         ipywidgets.IntSlider: slider,
     }
-    values = choices(widget)
     inside = makers[type(widget)](identifier, widget.description, values, values.index(widget.value))
     return tag("div", inside, class_="control", data_name=name)
 

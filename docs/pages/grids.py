@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from math import prod
-from os.path import commonprefix
 from typing import Any
 
 from resnet_lib.widgets.explorer import PIN, Explorer, Settings, choices, undisturbed_learner
@@ -29,7 +28,7 @@ Layer = tuple[Elements, str]
 
 @dataclass(frozen=True)
 class Grid:
-    """A setting's place is counted up from the places of its values, the last control fastest; some places are empty."""
+    """A setting's place is counted from the places of its values, the last control fastest; some places are empty."""
 
     explorer: str
     controls: list[tuple[str, int]]  # the name of each control and how many values it has
@@ -113,6 +112,12 @@ def elements_of(rendered: Rendered) -> Elements:
     return re.split(r"(?<=>)(?=<)", drawing.replace(description, "<desc></desc>"))
 
 
+def alike(first: Elements, second: Elements) -> int:
+    """How many elements at the beginning of two lists are the same."""
+    pairs = zip(first, second, strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(first), len(second)))
+
+
 class Renderer:
     """Draws the settings of an explorer, alone or beside a second result, and finds where the second goes in."""
 
@@ -149,8 +154,8 @@ class Renderer:
             return elements, [], rendered[1]
         other = self.seconds[-1] if self.seconds[-1] != setting else self.seconds[-2]
         both = elements_of(self.compared(setting, other))
-        before = len(commonprefix([elements, both]))
-        after = len(commonprefix([elements[before:][::-1], both[before:][::-1]]))
+        before = alike(elements, both)
+        after = alike(elements[before:][::-1], both[before:][::-1])
         return elements[:before], elements[len(elements) - after :], rendered[1]
 
     def layers(self) -> list[Layer]:

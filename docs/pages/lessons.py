@@ -12,9 +12,9 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from nbformat import NotebookNode
+
 from pages.forms import comparison_html, explorer_html, prediction_html, quiz_html, still_html
 from pages.grids import Grid, grid_of
-
 from resnet_lib import widgets
 from resnet_lib.teaching.quiz import Predict, Quiz
 from resnet_lib.widgets.explorer import Explorer

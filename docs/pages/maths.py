@@ -1,4 +1,4 @@
-"""Formulas as MathML, made while the pages are built: browsers draw and screen readers read it, and nothing is loaded."""
+"""Formulas as MathML, made while the pages are built: browsers draw it, screen readers read it, nothing is loaded."""
 
 from typing import Any
 

@@ -74,6 +74,7 @@
     explorer.addEventListener("submit", event => event.preventDefault());
     for (const button of all(explorer, "[data-plays]")) play(button, control(button.dataset.plays), show);
     show();
+    if (drawing.scrollWidth > drawing.clientWidth) drawing.tabIndex = 0; // scrolled with the arrow keys
     explorer.dataset.ready = "";
   }
 
