@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("resnet_lib/training/*/README.md")]
 LESSONS = sorted(ROOT.glob("notebooks/*.ipynb"))
 PAGES = sorted(path.relative_to(ROOT).with_suffix(".html").as_posix() for path in SOURCES + LESSONS)
+CODE = "notebooks/03_residual_blocks.html"
 HEAVIEST = 1_500_000  # bytes that an explorer may take
 
 
@@ -141,9 +142,9 @@ def anchors(path: Path) -> set[str]:
     return set(re.findall(r'\bid="([^"]+)"', path.read_text(encoding="utf-8")))
 
 
-def barriers(opened: Opened, **options: Any) -> list[str]:
+def barriers(opened: Opened, context: Any = None, **options: Any) -> list[str]:
     """What axe-core finds; a minor matter, such as a table's empty corner, may stay."""
-    found = Axe().run(opened.page, options={"resultTypes": ["violations"], "preload": False, **options})
+    found = Axe().run(opened.page, context, options={"resultTypes": ["violations"], "preload": False, **options})
     return [
         f"{fault['id']} ({fault['impact']}): {node['html'][:120]}"
         for fault in found.response["violations"]
@@ -180,7 +181,8 @@ def test_page(opened: Opened, rule: Callable) -> None:
 def test_page_in_the_dark_and_on_a_telephone(opened: Opened) -> None:
     opened.page.emulate_media(color_scheme="dark")
     opened.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    assert barriers(opened, runOnly=["color-contrast"]) == []
+    code = {"exclude": [["pre"]]} if opened.name != CODE else None  # its colours are the same on all pages
+    assert barriers(opened, code, runOnly=["color-contrast"]) == []
     opened.page.set_viewport_size({"width": 400, "height": 800})
     assert too_wide(opened) == []
 
@@ -268,7 +270,7 @@ def test_explorers_show_what_the_library_computes(chromium: Any, folder: Path, p
     assert places.count() == len(expected)
     for number, (explorer, said) in enumerate(expected):
         place = places.nth(number)
-        page.wait_for_function("node => 'ready' in node.dataset", arg=place.element_handle())
+        page.wait_for_function("node => node.dataset.ready", arg=place.element_handle())
         assert explorer.text == said
         agree(place, explorer)
         use(page, place, explorer)

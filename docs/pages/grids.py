@@ -22,8 +22,17 @@ from resnet_lib.widgets.svg import escape
 
 Elements = list[str]
 Rendered = tuple[str, str]  # a drawing and its sentence
-Cut = tuple[Elements, Elements, str]
-Layer = tuple[Elements, str]
+Layer = tuple[Elements, str]  # what a second result adds to a drawing and to its sentence
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The elements of a drawing before and after the place of a second result, its sentence, and one second result."""
+
+    before: Elements
+    after: Elements
+    words: str
+    layer: Layer
 
 
 @dataclass(frozen=True)
@@ -61,19 +70,21 @@ def grid_of(explorer: Explorer) -> Grid:
     values = values_of(settings)
     with undisturbed_learner():
         renderer = Renderer(explorer, settings)
-        cuts = [renderer.cut(setting) for setting in settings]
-        layers = renderer.layers()
-        renderer.check(cuts, layers)
-    every = dict.fromkeys(element for before, after, _ in cuts for element in before + after)
+        cuts = [renderer.cut(setting, renderer.other(place)) for place, setting in enumerate(settings)]
+        layers = [renderer.layer(second) for second in range(len(renderer.seconds))]
+    for place, (setting, cut) in enumerate(zip(settings, cuts, strict=True)):
+        if layers and layers[renderer.other(place)] != cut.layer:
+            raise ValueError(f"the second result beside {setting} is no layer upon the drawing")
+    every = dict.fromkeys(element for cut in cuts for element in cut.before + cut.after)
     every |= dict.fromkeys(element for elements, _ in layers for element in elements)
     number = {element: index for index, element in enumerate(every)}
     size = prod(map(len, values.values()))
     drawings: list[list[list[int]] | None] = [None] * size
     said: list[str | None] = [None] * size
-    for setting, (before, after, words) in zip(settings, cuts, strict=True):
+    for setting, cut in zip(settings, cuts, strict=True):
         place = place_of(setting, values)
-        drawings[place] = [[number[element] for element in half] for half in (before, after)]
-        said[place] = words
+        drawings[place] = [[number[element] for element in half] for half in (cut.before, cut.after)]
+        said[place] = cut.words
     return Grid(
         type(explorer).__name__,
         [(name, len(options)) for name, options in values.items()],
@@ -124,9 +135,12 @@ class Renderer:
     def __init__(self, explorer: Explorer, settings: Sequence[Settings]):
         self.explorer, self.settings = explorer, settings
         self.seconds: Sequence[Any] = ()
-        if explorer.compare:
-            pins = explorer.compare == PIN
-            self.seconds = settings if pins else choices(explorer.controls[explorer.compare])
+        self.none: Any = None  # the value of `compare` that stands for no second result
+        if explorer.compare == PIN:
+            self.seconds = settings
+        elif explorer.compare:
+            self.seconds = choices(explorer.controls[explorer.compare])
+            self.none = self.seconds[0]
 
     def alone(self, setting: Settings) -> Rendered:
         """Drawing and sentence without a second result."""
@@ -134,7 +148,7 @@ class Renderer:
         if self.explorer.compare == PIN:
             del whole[PIN]
         elif self.explorer.compare:
-            whole[self.explorer.compare] = self.seconds[0]  # it stands for none
+            whole[self.explorer.compare] = self.none
         return self.explorer.render(whole)
 
     def compared(self, setting: Settings, second: Any) -> Rendered:
@@ -146,37 +160,26 @@ class Renderer:
         results = [kind.compute(**{**fixed, **one}) for one in (setting, second)]
         return kind.draw(*results), kind.describe(*results)
 
-    def cut(self, setting: Settings) -> Cut:
-        """The elements before and after the place of a second result, and the sentence."""
-        rendered = self.alone(setting)
-        elements = elements_of(rendered)
+    def cut(self, setting: Settings, second: int) -> Cut:
+        """What a second result adds to the drawing of a setting, and where."""
+        drawing, words = self.alone(setting)
+        alone = elements_of((drawing, words))
         if not self.seconds:
-            return elements, [], rendered[1]
-        other = self.seconds[-1] if self.seconds[-1] != setting else self.seconds[-2]
-        both = elements_of(self.compared(setting, other))
-        before = alike(elements, both)
-        after = alike(elements[before:][::-1], both[before:][::-1])
-        return elements[:before], elements[len(elements) - after :], rendered[1]
+            return Cut(alone, [], words, ([], ""))
+        both = self.compared(setting, self.seconds[second])
+        with_it, more = elements_of(both), both[1].removeprefix(words)
+        if self.seconds[second] == self.none:  # the drawing says that there is no second, in a place of its own
+            alone = elements_of(self.compared(setting, self.seconds[-1]))
+        before = alike(with_it, alone)
+        after = len(with_it) - alike(with_it[before:][::-1], alone[before:][::-1])
+        return Cut(with_it[:before], with_it[after:], words, (with_it[before:after], more))
 
-    def layers(self) -> list[Layer]:
-        """What each second result adds to a drawing and to its sentence."""
-        found = []
-        for second in self.seconds:
-            under = self.settings[0] if second != self.settings[0] else self.settings[-1]
-            before, after, words = self.cut(under)
-            both = self.compared(under, second)
-            elements = elements_of(both)
-            found.append((elements[len(before) : len(elements) - len(after)], both[1].removeprefix(words)))
-        return found
+    def other(self, place: int) -> int:
+        """A second result for the setting at a place: another one each time, and never the setting itself."""
+        second = (7 * place + 3) % max(len(self.seconds), 1)
+        return second - 1 if self.seconds and self.seconds[second] == self.settings[place] else second
 
-    def check(self, cuts: Sequence[Cut], layers: Sequence[Layer]) -> None:
-        """Put every drawing together with one second result, and one drawing with every second result."""
-        count, middle = len(layers), len(cuts) // 2
-        pairs = [(index, (7 * index + 3) % count) for index in range(len(cuts)) if count]
-        for first, second in pairs + [(middle, index) for index in range(count)]:
-            if self.settings[first] == self.seconds[second]:
-                continue  # a setting beside itself is drawn once
-            drawing, words = self.compared(self.settings[first], self.seconds[second])
-            (before, after, said), (between, more) = cuts[first], layers[second]
-            if before + between + after != elements_of((drawing, words)) or said + more != words:
-                raise ValueError(f"{self.settings[first]} beside {self.seconds[second]} is no layer upon a drawing")
+    def layer(self, second: int) -> Layer:
+        """What a second result adds to the first setting, or to the last one if it is the first itself."""
+        under = self.settings[0] if self.seconds[second] != self.settings[0] else self.settings[-1]
+        return self.cut(under, second).layer

@@ -72,9 +72,9 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
     parameters = [count_parameters(module) for module in (shortcut, block)]
     block = block.to("meta")
     x = torch.empty(1, in_channels, size, size, device="meta")
-    branch, arriving = block.residual(x).shape[1:], block.downsample(x).shape[1:]  # type: ignore[misc]
+    branch, arriving = block.residual(x), block.downsample(x)  # type: ignore[misc]
     try:
-        block(x)
+        block.add(branch, arriving)
     except ValueError as problem:
         error = error or str(problem)
     fixes = fitting_shortcuts(in_channels, out_channels, stride) if error else []
@@ -84,8 +84,8 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
         stride,
         size,
         option,
-        tuple(branch),
-        tuple(arriving),
+        tuple(branch.shape[1:]),
+        tuple(arriving.shape[1:]),
         carries,
         parameters[0],
         macs[0],

@@ -75,7 +75,7 @@
     for (const button of all(explorer, "[data-plays]")) play(button, control(button.dataset.plays), show);
     show();
     if (drawing.scrollWidth > drawing.clientWidth) drawing.tabIndex = 0; // scrolled with the arrow keys
-    explorer.dataset.ready = "";
+    explorer.dataset.ready = Math.round(performance.now());
   }
 
   // A button that moves a slider to its end, step by step, until it is pressed again.
