@@ -33,7 +33,7 @@ def explorer_html(explorer: Explorer, grid: Grid, identifier: str) -> str:
     said = tag("span", escape(explorer.text), role="status", aria_live="polite")
     return tag(
         "div",
-        tag("form", *controls, class_="explorer-controls", aria_label=f"Settings: {explorer.title}"),
+        tag("div", *controls, class_="explorer-controls", role="group", aria_label=f"Settings: {explorer.title}"),
         tag("div", explorer.still().drawing, class_="explorer-drawing"),
         tag("p", said, class_="explorer-said", data_longest=longest),  # room for the longest: nothing below moves
         class_="explorer",
@@ -111,7 +111,7 @@ def quiz_html(quiz: Quiz, identifier: str) -> str:
 def prediction_html(guess: Predict, identifier: str) -> str:
     chosen = guess.options.index(guess.answer)
     group = radios(identifier, guess.question, guess.options, chosen)
-    return tag("form", group, class_="questions", id=identifier, aria_label="Prediction")
+    return tag("form", group, class_="questions", id=identifier)
 
 
 def comparison_html(printed: str, texts: Sequence[str], default: str, identifier: str) -> str:

@@ -71,7 +71,6 @@
       show();
     });
     explorer.addEventListener("input", show);
-    explorer.addEventListener("submit", event => event.preventDefault());
     for (const button of all(explorer, "[data-plays]")) play(button, control(button.dataset.plays), show);
     show();
     if (drawing.scrollWidth > drawing.clientWidth) drawing.tabIndex = 0; // scrolled with the arrow keys
