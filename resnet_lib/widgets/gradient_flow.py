@@ -127,6 +127,7 @@ class GradientFlowExplorer(Explorer):
 
     title, height = TITLE, HEIGHT
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
+    compare, live = PIN, ("source", "seed")
 
     def __init__(
         self,

@@ -105,6 +105,7 @@ class TrainingReplay(Explorer):
 
     title, height = TITLE, HEIGHT
     draw, describe = staticmethod(draw), staticmethod(describe)
+    plays = "moment"
 
     def __init__(self, runs: str | Mapping[str, History] = "degradation-sweep", *, moment: int | None = None):
         if isinstance(runs, str):
