@@ -3,8 +3,9 @@
     python lab.py            make .venv, install into it, open JupyterLab on the lessons
     python lab.py test       install what the tests need as well, run every test
     python lab.py run        run every lesson without a browser, print its seconds and peak memory
+    python lab.py pages      build web pages of all lessons in build/pages, for reading without Python
 
-Further words go to JupyterLab (--no-browser), to pytest (tests/test_lab.py -x) or name lessons (01 06 --save).
+Further words go to JupyterLab (--no-browser), to pytest (tests/test_lab.py -x), to Sphinx or name lessons (01 --save).
 With --dry-run the commands are printed, not run. The first start installs; later ones take seconds.
 """
 
@@ -31,6 +32,8 @@ LESSONS = ROOT / "notebooks"
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "lab-stamp.txt"  # what was installed, as hashes
+
+EXTRAS = {"test": "test,pages", "pages": "pages"}  # what an action needs of pyproject.toml's optional dependencies
 
 # A processor from 2008: the lessons' verdicts must hold on it too.
 PLAIN_CPU = {
@@ -63,7 +66,7 @@ def main(arguments):
         return 0
     action, words, dry_run = parse(arguments)
     try:
-        install("test" if action == "test" else "", dry_run)
+        install(EXTRAS.get(action, ""), dry_run)
         return max(run(command, variables, dry_run) for command, variables in commands(action, words))
     except KeyboardInterrupt:
         return 130
@@ -75,8 +78,8 @@ def parse(arguments):
     """The action, the words that are passed on, and whether to print only."""
     words = [word for word in arguments if word != "--dry-run"]
     action = words.pop(0) if words and not words[0].startswith("-") else "open"
-    if action not in ("open", "test", "run"):
-        stop(f"'{action}' is not known: say `python lab.py`, `python lab.py test` or `python lab.py run`")
+    if action not in ("open", "test", "run", "pages"):
+        stop(f"'{action}' is not known: say `python lab.py`, or add `test`, `run` or `pages`")
     return action, words, "--dry-run" in arguments
 
 
@@ -87,6 +90,10 @@ def commands(action, words):
         return [([PYTHON, "-m", "jupyterlab", LESSONS, *root, *words], {})]
     if action == "run":
         return [([PYTHON, ROOT / "benchmarks" / "run_lessons.py", *words], {})]
+    if action == "pages":  # all anew each time: what a page shows depends on the library too
+        build = ROOT / "build"
+        sphinx = [PYTHON, "-m", "sphinx", "-E", "-c", ROOT / "docs", "-d", build / "doctrees"]
+        return [([*sphinx, *words, ROOT, build / "pages"], {})]
     pytest = [PYTHON, "-m", "pytest"]
     if words or not any(LESSONS.glob("*.ipynb")):
         return [([*pytest, *words], {})]
@@ -124,7 +131,8 @@ def environment():
 def install(extra, dry_run):
     """Make .venv and install into it, unless a stamp says that this was done."""
     wanted = stamp(extra)
-    if STAMP.exists() and wanted in STAMP.read_text().split():
+    there = STAMP.read_text().split() if STAMP.exists() else []
+    if wanted in there:
         return
     if not dry_run and shutil.disk_usage(ROOT).free < DISK_GB * 1e9:
         stop(DISK_FULL)
@@ -135,8 +143,9 @@ def install(extra, dry_run):
         show(command)
         if not dry_run:
             attempt(doing, command)
-    if not dry_run:  # an installation with an extra serves for one without
-        STAMP.write_text(f"{stamp('')}\n{wanted}\n")
+    if not dry_run:  # an installation with an extra serves for one without, and extras add up
+        kept = there if stamp("") in there else [stamp("")]
+        STAMP.write_text("\n".join([*kept, wanted, ""]))
 
 
 def stamp(extra):

@@ -27,8 +27,11 @@ LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SEATS, CORES, SERVER_MEGABYTES, TIMES_RUN = 200, 32, 119, 3
 
 
-def lessons_table() -> str:
-    """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured."""
+def lessons_table(folder: str = "notebooks") -> str:
+    """The syllabus: reading and exercise times are the lessons' own estimates, running times are measured.
+
+    `folder` is where the lessons are, seen from the page.
+    """
     times = json.loads(TIMES.read_text(encoding="utf-8"))
     columns = ("#", "lesson", "what you do", "read, min", "exercises, min", "run, s", "memory, MB")
     rows = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---:|---:|---:|"]
@@ -38,7 +41,7 @@ def lessons_table() -> str:
         promise = " ".join(re.search(r"^# [^\n]+\n\n(.+?)\n\n", head, re.DOTALL)[1].split())  # type: ignore[index]
         minutes = map(str, minutes_in(head))
         seconds, megabytes = (f"{times[path.stem][key]:.0f}" for key in ("seconds", "megabytes"))
-        link = f"[{title}](notebooks/{path.name})"
+        link = f"[{title}]({folder}/{path.name})"
         rows.append(f"| {' | '.join([number, link, promise, *minutes, seconds, megabytes])} |")
     return "\n".join(rows)
 
@@ -118,30 +121,31 @@ def comment_above(name: str) -> str:
     return ""
 
 
-PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
+    ROOT / "README.md": {
         "picture": lambda: f"![{picture().alt}](docs/images/degradation.png)",
         "lessons": lessons_table,
         "nets": nets_table,
         "runs": runs_table,
     },
-    "docs/api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
-    "docs/elsewhere.md": {"seats": seats_table},
+    ROOT / "docs" / "teaching.md": {"times": lambda: lessons_table("../notebooks")},
+    ROOT / "docs" / "api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
+    ROOT / "docs" / "elsewhere.md": {"seats": seats_table},
 }
 
 
-def filled(text: str, page: str = "README.md") -> str:
-    """`text` with every block of the page made anew."""
+def filled(page: Path, text: str | None = None) -> str:
+    """The page's text with every block made anew; `text` in place of what the file says."""
+    text = page.read_text(encoding="utf-8") if text is None else text
     for name, make in PAGES[page].items():
         block = f"<!-- {name} -->\n{make()}\n<!-- /{name} -->"
         text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
         if not found:
-            raise ValueError(f"{page} has no block <!-- {name} --> … <!-- /{name} -->")
+            raise ValueError(f"{page.name} has no block <!-- {name} --> … <!-- /{name} -->")
     return text
 
 
 if __name__ == "__main__":
     for page in PAGES:
-        path = ROOT / page
-        path.write_text(filled(path.read_text(encoding="utf-8"), page), encoding="utf-8")
+        page.write_text(filled(page), encoding="utf-8")
     PICTURE.write_bytes(picture().png())

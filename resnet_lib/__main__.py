@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from resnet_lib.probes.grids import GRIDS, record_grid
+from resnet_lib.probes.grids import GRIDS, grid_path, record_grid
 from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import best_device, process_group
 from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands.add_parser("tables", help="the README's tables: what the nets cost, what was measured")
 
     experiment = commands.add_parser("experiment", help="run the units of an experiment that have no record yet")
-    experiment.add_argument("name", choices=EXPERIMENTS)
+    experiment.add_argument("name", choices=(*EXPERIMENTS, *GRIDS))
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
 
@@ -60,6 +60,9 @@ def list_experiments() -> None:
         units = list(declared.units())
         done = sum(record_path(declared.name, net.name, seed).exists() for net, seed in units)
         print(f"{declared.name:20} {done:3} of {len(units):3} units run  {declared.question}")
+    for name, measure in GRIDS.items():
+        state = "recorded" if grid_path(name).exists() else "not run"
+        print(f"{name:20} {state:21}  {(measure.__doc__ or '').partition('.')[0].replace(chr(10), ' ')}")
 
 
 def train_one(options: argparse.Namespace) -> None:
@@ -100,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
             print_tables()
         elif options.command == "train":
             train_one(options)
-        elif options.command == "grid":
+        elif options.command == "grid" or options.name in GRIDS:
             print(record_grid(options.name))
         else:
             for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar):

@@ -1,4 +1,4 @@
-"""JupyterLab on a free port and a headless Chromium in front of it, for test_browser.py and the widget benchmark."""
+"""JupyterLab on a free port and a headless Chromium, for test_browser.py, test_pages.py and their benchmarks."""
 
 import json
 import os
@@ -64,16 +64,23 @@ def wait_for(url: str, seconds: float = 90) -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser page, 1,300 pixels wide."""
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
-            yield browser.new_page(viewport={"width": 1300, "height": 1000})
+            yield started
         finally:
-            browser.close()
+            started.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser page, 1,300 pixels wide."""
+    with browser() as started:
+        yield started.new_page(viewport={"width": 1300, "height": 1000})
 
 
 def open_and_run(page: Any, url: str, seconds: float = 240) -> None:

@@ -231,14 +231,14 @@ def test_grids_are_whole_and_say_where_they_come_from(name: str) -> None:
     content = json.loads((grids.RECORDED / f"{name}.json").read_text())
     assert content["provenance"]["command"] == f"python -m resnet_lib grid {name}" and content["provenance"]["clean"]
     settings = len(grids.DEPTHS) * 2 * 2 * 2
-    sizes = {"gradient-flow": settings, "path-gradients": 8, "lesions": 4, "landscapes": 4}
+    sizes = {"gradient-grid": settings, "path-gradients": 8, "lesions": 4, "landscapes": 4, "weight-decay": 4}
     assert len(content["values"]) == sizes[name]
 
 
 def test_recorded_flow_is_what_a_new_measurement_gives() -> None:
     """At step 0, where no training has made small differences large."""
     for depth, shortcut_, norm in ((8, True, True), (20, False, True)):
-        recorded = load_grid("gradient-flow")[grids.flow_key(depth, norm, shortcut_, "he")]["0"]
+        recorded = load_grid("gradient-grid")[grids.flow_key(depth, norm, shortcut_, "he")]["0"]
         measured = measure_flow(flow_net(depth, norm, shortcut_, "he"))
         np.testing.assert_allclose(recorded["norms"], measured["norms"], rtol=0.02)
         np.testing.assert_allclose(recorded["variances"], measured["variances"], rtol=0.02)
@@ -256,7 +256,7 @@ def test_recorded_flow_shows_what_lesson_02_says() -> None:
 
 def test_live_flow_is_of_step_0_and_depends_on_the_seed() -> None:
     live = gradient_flow.compute(8, "with", "with", "He", 60, "live", 0)
-    assert live.step == 0 and live.norms == tuple(load_grid("gradient-flow")["8-bn-shortcut-he"]["0"]["norms"])
+    assert live.step == 0 and live.norms == tuple(load_grid("gradient-grid")["8-bn-shortcut-he"]["0"]["norms"])
     assert gradient_flow.compute(8, "with", "with", "He", 0, "live", 1).norms != live.norms
 
 

@@ -73,6 +73,7 @@ def sentence(stopped: pytest.ExceptionInfo) -> str:
         (["open", "--no-browser"], ("open", ["--no-browser"], False)),
         (["test", "-k", "a or b", "tests/test_x.py"], ("test", ["-k", "a or b", "tests/test_x.py"], False)),
         (["--dry-run", "run", "01"], ("run", ["01"], True)),
+        (["pages"], ("pages", [], False)),
         (["test", "--dry-run"], ("test", [], True)),
     ],
 )
@@ -131,6 +132,12 @@ def test_jupyterlab_opens_on_the_lessons(lab, monkeypatch):
     assert "--allow-root" not in lab.commands("open", [])[0][0]
 
 
+def test_pages_are_built_anew_in_a_folder_of_their_own(lab):
+    ((command, variables),) = lab.commands("pages", ["-W"])
+    assert command[:4] == [lab.PYTHON, "-m", "sphinx", "-E"] and variables == {}
+    assert command[-3:] == ["-W", lab.ROOT, lab.ROOT / "build" / "pages"]
+
+
 def test_other_installations_stay_out(lab, monkeypatch):
     for name in ("PYTHONPATH", "PYTHONHOME", "MPLBACKEND", "PYTEST_ADDOPTS"):
         monkeypatch.setenv(name, "x")
@@ -145,7 +152,7 @@ def test_dry_run_changes_nothing(lab, capsys):
     assert lab.main(["test", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert sorted(lab.ROOT.rglob("*")) == before
-    for part in ("-m venv", f"pip install torch=={lab.TORCH}", ".[test]", "ATEN_CPU_CAPABILITY=default"):
+    for part in ("-m venv", f"pip install torch=={lab.TORCH}", ".[test,pages]", "ATEN_CPU_CAPABILITY=default"):
         assert part in printed
 
 
@@ -172,10 +179,20 @@ def test_the_tests_install_more_once(lab, installed):
     lab.main([])
     installed.clear()
     lab.main(["test"])
-    assert installed[-1][-1] == ".[test]"
+    assert installed[-1][-1] == ".[test,pages]"
     installed.clear()
     lab.main(["test"])
     lab.main([])
+    assert installed == []
+
+
+def test_extras_add_up(lab, installed):
+    lab.main(["test"])
+    lab.main(["pages"])
+    assert installed[-1][-1] == ".[pages]"
+    installed.clear()
+    for action in (["test"], ["pages"], []):
+        lab.main(action)
     assert installed == []
 
 

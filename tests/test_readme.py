@@ -1,4 +1,4 @@
-"""The README's tables are what was measured. Its links and commands are tested in test_docs.py, with other pages'."""
+"""The README and the other pages with tables say what was measured and what the commands print."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,13 @@ import refresh
 
 from resnet_lib.__main__ import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_tables_are_what_was_measured() -> None:
-    assert refresh.filled(README) == README, "run `python docs/refresh.py`"
+@pytest.mark.parametrize("page", refresh.PAGES, ids=lambda page: page.name)
+def test_tables_are_what_was_measured(page: Path) -> None:
+    assert refresh.filled(page) == page.read_text(encoding="utf-8"), "run `python docs/refresh.py`"
 
 
 def test_tables_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,9 +24,10 @@ def test_tables_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_changed_figure_and_a_missing_block_are_noticed() -> None:
-    assert refresh.filled(README.replace("25,557,032", "25,557,033")) != README.replace("25,557,032", "25,557,033")
-    with pytest.raises(ValueError, match=r"README\.md has no block <!-- nets -->"):
-        refresh.filled(README.replace("<!-- nets -->", ""))
+    changed = README.replace("25,557,032", "25,557,033")
+    assert refresh.filled(ROOT / "README.md", changed) == README != changed
+    with pytest.raises(ValueError, match="no block <!-- nets -->"):
+        refresh.filled(ROOT / "README.md", README.replace("<!-- nets -->", ""))
 
 
 def test_pictures_have_words() -> None:

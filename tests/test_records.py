@@ -125,3 +125,48 @@ def test_wrong_arguments_are_one_sentence(capsys: pytest.CaptureFixture[str]) ->
     assert main(["train", "--depth", "9"]) == 1
     error = capsys.readouterr().err
     assert "depth must be 6n + 2" in error and "Traceback" not in error
+
+
+def test_experiments_that_need_data_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setenv("RESNET_LIB_CIFAR10", str(tmp_path))
+    assert main(["experiment", "cifar10-paper", "--nets", "resnet-20", "--seeds", "0"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("CIFAR-10 is not at hand") and "RESNET_LIB_CIFAR10" in error and "Traceback" not in error
+
+
+def test_the_paper_s_recipe_is_the_paper_s() -> None:
+    """64,000 steps at batch 128 are 164 epochs of 50,000 images; a tenth at 32,000 and 48,000."""
+    recipe = EXPERIMENTS["cifar10-paper"].recipe
+    assert recipe.total_steps(50_000) == pytest.approx(64_000, rel=0.01)
+    assert (recipe.peak_lr, recipe.momentum, recipe.weight_decay, recipe.augment) == (0.1, 0.9, 1e-4, True)
+    assert [net.depth for net in EXPERIMENTS["cifar10-paper"].nets[1::2]] == [20, 32, 44, 56, 110]
+
+
+def test_list_names_experiments_and_grids(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    wanted = ("live-degradation", "degradation-sweep", "paper-nets", "shortcuts", "preactivation-orders")
+    for name in (*wanted, "gradient-grid", "landscapes", "cifar10-paper"):
+        assert f"\n{name} " in f"\n{printed}"
+
+
+WITH_WEIGHTS = [path for path in SHIPPED if "weights" in json.loads(path.read_text())]
+
+
+@pytest.mark.parametrize("path", WITH_WEIGHTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_shipped_weights_give_the_recorded_test_error(path: Path) -> None:
+    """On all 10,000 test images; rounding on another CPU may move a few of them across a border."""
+    content = json.loads(path.read_text())
+    net = load_recorded_net(path.parent.name, content["net"]["name"], content["seed"])
+    try:
+        images = EXPERIMENTS[path.parent.name].images.load("test")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    found = evaluate(net, images)
+    assert found.error == pytest.approx(content["final"]["error"], abs=5e-4)
+    assert found.loss == pytest.approx(content["final"]["loss"], rel=1e-3)
+    assert content["history"]["epochs"][-1]["test_error"] == content["final"]["error"]
+
+
+def test_shipped_weights_are_small() -> None:
+    assert len(WITH_WEIGHTS) >= 5 and sum(p.with_suffix(".safetensors").stat().st_size for p in WITH_WEIGHTS) < 12e6

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.training import loop
 from resnet_lib.training.data import ImageSet, load_fashion_mnist
 from resnet_lib.training.history import EpochRecord, History
 from resnet_lib.training.loop import Recipe, augmented, batches, evaluate, seeded, train
@@ -63,9 +64,10 @@ def test_every_image_once_per_epoch(data: ImageSet) -> None:
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [("constant", [1, 1, 1, 1]), ("milestones", [1, 1, 0.1, 0.01])],
+    [("constant", [1, 1, 1, 1]), ("milestones", [1, 1, 0.1, 0.01]), ("paper", [0.1, 1, 0.1, 0.01])],
 )
-def test_schedules(schedule: str, expected: list[float], data: ImageSet) -> None:
+def test_schedules(schedule: str, expected: list[float], data: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "WARM_STEPS", 5)
     recipe = Recipe(steps=40, batch_size=8, peak_lr=0.02, schedule=schedule)
     lr = train(small_net(), data, recipe).lr
     assert [round(lr[step] / 0.02, 6) for step in (0, 19, 20, 30)] == expected

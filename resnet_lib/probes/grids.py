@@ -161,7 +161,7 @@ def weight_decay() -> Values:
 
 
 GRIDS: dict[str, Callable[[], Values]] = {
-    "gradient-flow": gradient_flow,
+    "gradient-grid": gradient_flow,
     "path-gradients": path_gradients,
     "lesions": lesions,
     "landscapes": landscapes,
@@ -172,6 +172,10 @@ GRIDS: dict[str, Callable[[], Values]] = {
 def rounded(value: float) -> float | None:
     """Three digits; None for what is no number, as in nets that diverged."""
     return float(f"{value:.3g}") if math.isfinite(value) else None
+
+
+def grid_path(name: str) -> Path:
+    return RECORDED / f"{name}.json"
 
 
 def record_grid(name: str) -> Path:
@@ -185,7 +189,7 @@ def record_grid(name: str) -> Path:
     finally:
         torch.set_num_threads(threads)
     content = {"grid": name, "provenance": {**came_from, "seconds": round(perf_counter() - started)}, "values": values}
-    path = RECORDED / f"{name}.json"
+    path = grid_path(name)
     write_atomic(path, lambda temporary: temporary.write_text(json.dumps(content, separators=(",", ":"))))
     return path
 
@@ -194,7 +198,7 @@ def record_grid(name: str) -> Path:
 def load_grid(name: str) -> Values:
     """The recorded values of a grid. FileNotFoundError says how to make them."""
     require_choice("name", name, tuple(GRIDS))
-    path = RECORDED / f"{name}.json"
+    path = grid_path(name)
     if not path.exists():
         raise FileNotFoundError(f"{name} was not measured yet; python -m resnet_lib grid {name} does it")
     return json.loads(path.read_text())["values"]

@@ -85,6 +85,13 @@ class Quiz:
         self.controls[identifier].observe(answered, "value")
 
     @property
+    def score(self) -> str:
+        """Such as "2 of 5 right, 3 not answered"."""
+        right = [question for question in self.questions if self.answers.get(question["id"]) == _correct(question)]
+        missing = len(self.questions) - len(self.answers)
+        return f"{len(right)} of {len(self.questions)} right" + (f", {missing} not answered" if missing else "")
+
+    @property
     def text(self) -> str:
         """All questions with their options: what stands here where there is no kernel."""
         rows = []
@@ -100,6 +107,10 @@ class Quiz:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return bundle(self._box, self.text)
+
+
+def _correct(question: dict[str, Any]) -> str:
+    return next(option["text"] for option in question["options"] if option["correct"])
 
 
 def _buttons(question: dict[str, Any]) -> Any:

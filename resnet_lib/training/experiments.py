@@ -124,6 +124,15 @@ EXPERIMENTS = {
             seeds=tuple(range(10)),
         ),
         Experiment(
+            "shortcuts",
+            "The same at two depths, trained for longer: does projecting everywhere (1×1, option C) hurt deep nets?",
+            options(20) + options(110),
+            Images(full=True, size=14),
+            replace(LONG, epochs=5),
+            seeds=(0,),
+            examine=True,
+        ),
+        Experiment(
             "order-live",
             "Where do norm and ReLU stand? Five orders at depth 56; lesson 07 runs one seed of it live.",
             orders(56),
@@ -184,6 +193,15 @@ EXPERIMENTS = {
             seeds=(0,),
             examine=True,
             keep_weights=True,
+        ),
+        Experiment(
+            "cifar10-paper",
+            "The paper's own experiment, for whoever has CIFAR-10 and a GPU: 164 epochs, figure 6 and table 6.",
+            tuple(replace(net, name=net.name.replace("residual", "resnet")) for net in pairs((20, 32, 44, 56, 110))),
+            Images("cifar10", full=True, size=32),
+            Recipe(batch_size=128, epochs=164, schedule="paper", augment=True),
+            seeds=(0, 1, 2, 3, 4),
+            examine=True,
         ),
         Experiment(
             "degradation-sweep",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from resnet_lib.models.blocks import PreActBasicBlock
 from resnet_lib.models.costs import Cost, CostTable, cost_table
 from resnet_lib.models.resnet import PRESETS, Config, build
-from resnet_lib.widgets.explorer import Explorer, select
+from resnet_lib.widgets.explorer import Explorer, Settings, select
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
 
@@ -260,6 +260,7 @@ class ArchitectureExplorer(Explorer):
 
     title, height = TITLE, HEIGHT
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
+    compare = "beside"
 
     def __init__(self, net: str = "50", version: str = "V1.5", beside: str = NONE, part: str = WHOLE):
         pairs = [f"{name} {v}" for name in NETS if not name.startswith("plain") for v in VERSIONS]
@@ -272,6 +273,11 @@ class ArchitectureExplorer(Explorer):
                 "part": select("part", view(net, version).parts, part),
             }
         )
+
+    def grid(self) -> Iterator[Settings]:
+        for net, version in product(NETS, VERSIONS):
+            for part in view(net, version).parts:
+                yield {"net": net, "version": version, "part": part}
 
     def _moved(self, change: Any) -> None:
         """Another net has other parts: keep the open one where there is one of its name."""

@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar
 
 import ipywidgets
@@ -45,6 +46,9 @@ class Explorer:
     compute: ClassVar[Callable[..., Any]]
     draw: ClassVar[Callable[..., str]]
     describe: ClassVar[Callable[..., str]]
+    compare: ClassVar[str] = ""  # the control that brings in a second result
+    live: ClassVar[tuple[str, ...]] = ()  # the controls that matter only where there is a kernel
+    plays: ClassVar[str] = ""  # the slider that can move by itself
 
     def __init__(self, controls: Mapping[str, ipywidgets.Widget]):
         self.controls = dict(controls)
@@ -71,6 +75,15 @@ class Explorer:
     def still(self) -> Still:
         """The drawing at the present settings, for pages without a kernel."""
         return Still(self._drawing, self.text)
+
+    def grid(self) -> Iterator[Settings]:
+        """What a page without a kernel can show: all settings, but without those of `live` and `compare`.
+
+        The last one may have other values for each choice of those before it.
+        """
+        names = [name for name in self.controls if name not in (*self.live, self.compare)]
+        for values in product(*(choices(self.controls[name]) for name in names)):
+            yield dict(zip(names, values, strict=True))
 
     def is_slow(self, settings: Settings) -> bool:
         """Does this setting take longer than a tenth of a second? Then the explorer says that it computes."""
@@ -133,6 +146,15 @@ def failure(title: str, message: str, height: int) -> str:
         text(50, height - 48, "Choose another setting; the controls stay as they are.", fill=SOFT),
     ]
     return picture(title, message, height, *parts)
+
+
+def choices(control: ipywidgets.Widget) -> tuple[Any, ...]:
+    """All values of a control, in its order."""
+    if isinstance(control, ipywidgets.Checkbox):
+        return (False, True)
+    if isinstance(control, ipywidgets.IntSlider):
+        return tuple(range(control.min, control.max + 1, control.step))
+    return tuple(control.options)
 
 
 def checkbox(label: str, value: bool = False) -> ipywidgets.Checkbox:

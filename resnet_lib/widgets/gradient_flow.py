@@ -49,7 +49,7 @@ def compute(
         step = 0
         found = measure_flow(flow_net(*setting, seed=seed))
     else:
-        found = load_grid("gradient-flow")[flow_key(*setting)][str(step)]
+        found = load_grid("gradient-grid")[flow_key(*setting)][str(step)]
     norms, variances = tuple(found["norms"]), tuple(found["variances"])
     return Flow(*setting[:3], init, step, source, norms, variances, found["correlation"], found.get("error"))
 
@@ -127,6 +127,7 @@ class GradientFlowExplorer(Explorer):
 
     title, height = TITLE, HEIGHT
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
+    compare, live = PIN, ("source", "seed")
 
     def __init__(
         self,

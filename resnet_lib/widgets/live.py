@@ -25,11 +25,12 @@ class LiveCurve:
     train(net, data, progress=curve.add("plain-56"))            # in a later cell
     """
 
-    def __init__(self, title: str = "Error while training"):
-        self.title = title
+    def __init__(self, title: str = "Error while training", *, steps: int = 150):
+        """`steps` is how long the runs will be, for the empty picture."""
+        self.title, self.steps = title, steps
         self._runs: dict[str, Run] = {}
         self._drawn = 0.0
-        self._view = ipywidgets.HTML(draw(title, ()))
+        self._view = ipywidgets.HTML(draw(title, (), steps))
         self._said = said(self.text)
         self._box = panel([self._view, self._said])
 
@@ -50,20 +51,20 @@ class LiveCurve:
             if finished or now - self._drawn > SECONDS_BETWEEN:
                 self._runs[name] = (name, tuple(points), total_steps)
                 self._drawn = now
-                self._view.value = draw(self.title, tuple(self._runs.values()))
+                self._view.value = draw(self.title, tuple(self._runs.values()), self.steps)
                 if finished:  # a screen reader hears results, not every step
                     self._said.value = escape(self.text)
 
         return callback
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
-        drawing = resolved(draw(self.title, tuple(self._runs.values())))
+        drawing = resolved(draw(self.title, tuple(self._runs.values()), self.steps))
         return bundle(self._box, f"{self.title}: the curves grow here while the nets train.", drawing)
 
 
-def draw(title: str, runs: tuple[Run, ...]) -> str:
+def draw(title: str, runs: tuple[Run, ...], steps: int = 150) -> str:
     """All curves in one frame, each named at its end."""
-    steps = max([total for _, _, total in runs], default=150)
+    steps = max([total for _, _, total in runs], default=steps)
     axes = Axes(70, 50, 650, 220, (0, steps), (0, 1))
     x_ticks = {steps * share / 3: f"{steps * share / 3:.0f}" for share in range(4)}
     parts = [text(30, 24, title, size=17, font_weight=600)]

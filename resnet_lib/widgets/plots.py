@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
+from resnet_lib.widgets.runs import Errors, by_net, curve, ranges, said_source, sentence
 from resnet_lib.widgets.svg import (
     GREEN,
+    GREY,
     KINDS,
     ORANGE,
-    PALETTE,
     PURPLE,
     SKY,
     VERMILION,
@@ -36,8 +37,8 @@ from resnet_lib.widgets.svg import (
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
 SOURCES = ("live", "recorded", "live and recorded", None)
 FONT = 12
+OTHERS = (GREEN, PURPLE, GREY, "#A66300")  # for curves that are no nets: colours that mean none of them
 SHADES = ("#FFFFFF", "#F0E442", SKY, ORANGE, GREEN, "#999999", PURPLE)  # light enough for black text
-Errors = Mapping[tuple[str, int], float]  # (net, seed) -> error as a fraction
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,16 @@ def plot_curves(
     """
     if not runs:
         raise ValueError("there are no runs to plot: pass a dict such as {'plain-8': history}")
-    curves = {name: _curve(history, measure, last) for name, history in runs.items()}
-    figure, axes = _figure(title, source)
+    curves = {name: curve(history, measure, last) for name, history in runs.items()}
+    longest = max(len(name) for name in curves) + len(": 100%")
+    figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(longest, 15))
     ends = [values[-1] for _, values in curves.values()]
     top = min(1.0, 1.08 * max(max(values) for _, values in curves.values()))
-    for (name, (steps, values)), height in zip(curves.items(), spread(ends, gap=0.062 * top), strict=True):
-        style = _line(name)
-        axes.plot(steps, values, **style)
-        label = f"{name}: {values[-1]:.0%}"
-        axes.annotate(label, (1.055, height), xycoords=("axes fraction", "data"), va="center", fontsize=FONT)
-        leader = ([1.0, 1.02, 1.045], [values[-1], height, height])
-        axes.plot(*leader, transform=axes.get_yaxis_transform(), clip_on=False, **style)
+    for name, (steps, values) in curves.items():
+        axes.plot(steps, values, **_line(name))
     per_epoch = measure != "error"
     axes.set(xlim=(1 if per_epoch else 0, max(steps[-1] for steps, _ in curves.values())), ylim=(0, top))
+    _name_ends(axes, {name: (values[-1], f"{name}: {values[-1]:.0%}") for name, (_, values) in curves.items()})
     axes.set_xlabel("epoch" if per_epoch else "training step", fontsize=FONT)
     names = {
         "error": f"error, mean of the last {last} batches",
@@ -94,50 +92,80 @@ def plot_curves(
     }
     _percent_axis(figure, axes, names[measure])
     said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
-    return Plot(figure, f"{_sentence(title)} {_source(source)}{names[measure].capitalize()}: {said}.")
+    return Plot(figure, f"{sentence(title)} {said_source(source)}{names[measure].capitalize()}: {said}.")
 
 
 def lines(
-    series: Mapping[str, Sequence[float]], *, title: str, x_label: str, y_label: str, log_y: bool = False
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+    steps: bool = False,
+    source: str | None = None,
 ) -> Plot:
-    """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}."""
-    figure, axes = _figure(title, None)
-    for number, (name, values) in enumerate(series.items()):
-        own = {"color": PALETTE[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
-        style = _line(name) if name.startswith(tuple(KINDS)) else own
-        axes.plot(range(len(values)), values, **style)
-        axes.annotate(f"  {name}", (len(values) - 1, values[-1]), va="center", fontsize=FONT, annotation_clip=False)
+    """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}.
+
+    Rows of unequal length are drawn from the first to the last of each. `steps`: values that jump.
+    """
+    figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))
+    unequal = len({len(values) for values in series.values()}) > 1
     axes.set_yscale("log" if log_y else "linear")
+    styles = {}
+    for number, (name, values) in enumerate(series.items()):
+        own = {"color": OTHERS[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
+        styles[name] = _line(name) if name.startswith(tuple(KINDS)) else own
+        x = [place / (len(values) - 1) for place in range(len(values))] if unequal else range(len(values))
+        axes.plot(x, values, drawstyle="steps-post" if steps else "default", **styles[name])
+    if unequal:
+        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"], fontsize=FONT)
+    axes.margins(x=0)
+    _name_ends(axes, {name: (values[-1], name) for name, values in series.items()})
     axes.set_xlabel(x_label, fontsize=FONT)
     figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
     said = "; ".join(
         f"{name} begins at {values[0]:.3g} and ends at {values[-1]:.3g}" for name, values in series.items()
     )
-    return Plot(figure, f"{_sentence(title)} {y_label} by {x_label}: {said}.")
+    return Plot(
+        figure, f"{sentence(title)} {said_source(source)}{y_label[0].upper()}{y_label[1:]} by {x_label}: {said}."
+    )
+
+
+def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """A label behind every curve's end, moved apart where they would overlap, with a thin grey leader."""
+    axes.get_xlim(), axes.get_ylim()  # so that the limits are settled
+    to_share = axes.transData + axes.transAxes.inverted()
+    at = [to_share.transform((0, max(value, 1e-300)))[1] for value, _ in ends.values()]
+    for (_, label), end, height in zip(ends.values(), at, spread(at, gap=0.066), strict=True):
+        axes.annotate(label, (1.05, height), xycoords="axes fraction", va="center", fontsize=FONT)
+        leader = ([1.005, 1.02, 1.045], [end, height, height])
+        axes.plot(*leader, transform=axes.transAxes, clip_on=False, color="#8a8a8a", linewidth=0.8)
 
 
 def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plot:
     """One dot per run in a column per net, with the mean as a bar. `errors` is {(net, seed): error}."""
     figure, axes = _figure(title, source, right=0.97)
-    groups = _by_net(errors)
+    groups = by_net(errors)
     for column, (name, values) in enumerate(groups.items()):
         style = net_style(name)
         offsets = [0.32 * ((7 * index) % len(values) / len(values) - 0.5) for index in range(len(values))]
-        marker = {"marker": "x"} if style.dashed else {"marker": "o", "edgecolors": "white", "linewidths": 0.5}
+        marker = {"marker": "x"} if style.dash else {"marker": "o", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter([column + offset for offset in offsets], values, s=52, color=style.colour, zorder=3, **marker)
         axes.plot([column - 0.28, column + 0.28], [mean(values)] * 2, color="black", lw=2, zorder=4)
         axes.annotate(f"{mean(values):.0%}", (column + 0.3, mean(values)), va="center", fontsize=FONT)
     axes.set_xticks(range(len(groups)), list(groups), fontsize=FONT)
     axes.set(xlim=(-0.5, len(groups) - 0.3), ylim=(0, min(1.0, 1.1 * max(errors.values()))))
     _percent_axis(figure, axes, "error over the last batches; a bar is the mean")
-    return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
+    return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
 def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", label: str = "training error") -> Plot:
     """Mean error against depth, one line for each kind of net; the bars reach from the best to the worst seed."""
     figure, axes = _figure(title, source)
-    groups = _by_net(errors)
+    groups = by_net(errors)
     kinds: dict[str, dict[int, list[float]]] = {}
+    wide = max(errors.values()) > 8 * min(errors.values())
     for name, values in groups.items():
         kind, depth = re.fullmatch(r"(.*?)-(\d+)", name).groups()  # type: ignore[union-attr]
         kinds.setdefault(kind, {})[int(depth)] = values
@@ -148,7 +176,11 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
             [max(points[d]) - m for d, m in zip(depths, middle, strict=True)],
         ]
         beside = [depth * 1.02**shift for depth in depths]  # so that bars of two kinds stay apart
-        axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **_line(f"{kind}-20"))
+        line = _line(f"{kind}-20")
+        axes.errorbar(beside, middle, reach, marker="o", capsize=4, elinewidth=1.2, **line)
+        once = [place for place, depth in enumerate(depths) if len(points[depth]) == 1]
+        at = [beside[place] for place in once], [middle[place] for place in once]
+        axes.plot(*at, "o", markerfacecolor="white", markeredgecolor=line["color"], markersize=7, zorder=5)
         label_at = (1.02, middle[-1])
         axes.annotate(
             f"{kind}: {middle[-1]:.0%}", label_at, xycoords=("axes fraction", "data"), fontsize=FONT, va="center"
@@ -157,10 +189,19 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
     axes.set_xscale("log")
     axes.set_xticks(every, [str(depth) for depth in every], fontsize=FONT)
     axes.set_xticks([], minor=True)
-    axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
+    if wide:
+        axes.set_yscale("log")
+        ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if 0.7 * min(errors.values()) < tick]
+        axes.set_yticks(ticks)
+        axes.set_yticks([], minor=True)
+    else:
+        axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
     axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
-    _percent_axis(figure, axes, label)
-    return Plot(figure, f"{_sentence(title)} {_source(source)}{_ranges(groups)}")
+    single = any(len(values) == 1 for values in groups.values())
+    _percent_axis(
+        figure, axes, label + (" (log axis)" if wide else "") + ("; a hollow mark is one run" if single else "")
+    )
+    return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
 def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, label: str) -> Plot:
@@ -190,7 +231,7 @@ def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, label: str)
         f"{net} {sum(of_net.values()):.1f} ({', '.join(f'{n}: {v:.1f}' for n, v in of_net.items())})"
         for net, of_net in parts.items()
     )
-    return Plot(figure, f"{_sentence(title)} {label}: {said}.")
+    return Plot(figure, f"{sentence(title)} {label}: {said}.")
 
 
 def pictures(maps: Sequence[Any], *, title: str, labels: Sequence[str], over: Sequence[Any] | None = None) -> Plot:
@@ -208,7 +249,7 @@ def pictures(maps: Sequence[Any], *, title: str, labels: Sequence[str], over: Se
         axes.set_title(label, fontsize=FONT, pad=4)
         axes.set(xticks=[], yticks=[])
     figure.subplots_adjust(0.012, 0.03, 0.988, 1 - 0.85 / height, wspace=0.08)
-    return Plot(figure, f"{_sentence(title)} From left to right: {'; '.join(labels)}.")
+    return Plot(figure, f"{sentence(title)} From left to right: {'; '.join(labels)}.")
 
 
 def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequence[str] | None = None) -> Plot:
@@ -227,7 +268,7 @@ def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequenc
         axes.set_title(names[index], fontsize=FONT, pad=4)
         axes.axis("off")
     figure.subplots_adjust(0.012, 0.01, 0.988, 1 - 0.85 / height, wspace=0.16, hspace=0.36)
-    return Plot(figure, f"{_sentence(title)} In reading order: {', '.join(names)}.")
+    return Plot(figure, f"{sentence(title)} In reading order: {', '.join(names)}.")
 
 
 def _figure(title: str, source: str | None, right: float = 0.78) -> tuple[Figure, Axes]:
@@ -254,45 +295,5 @@ def _percent_axis(figure: Figure, axes: Axes, label: str) -> None:
 
 def _line(name: str) -> dict[str, Any]:
     style = net_style(name)
-    return {"color": style.colour, "linestyle": (0, (4, 2)) if style.dashed else "-", "linewidth": 0.75 * style.width}
-
-
-def _curve(history: History, measure: str, last: int) -> tuple[list[float], list[float]]:
-    """Steps (or epochs) and values of one run."""
-    require_choice("measure", measure, ("error", "train_error", "test_error"))
-    if measure != "error":
-        if not history.epochs:
-            raise ValueError(f"measure={measure!r} needs a run with epochs: train with test_data, or plot 'error'")
-        return [float(record.epoch) for record in history.epochs], [getattr(r, measure) for r in history.epochs]
-    if not history.error:
-        raise ValueError("the history is empty: train first")
-    total = history.epochs[-1].step if history.epochs else len(history)  # a recorded curve was thinned
-    values = [mean(history.error[max(0, end - last) : end]) for end in range(1, len(history) + 1)]
-    return [total * (index + 1) / len(values) for index in range(len(values))], values
-
-
-def _by_net(errors: Errors) -> dict[str, list[float]]:
-    if not errors:
-        raise ValueError("there are no errors to plot: pass a dict such as {('plain-8', 0): 0.23}")
-    groups: dict[str, list[float]] = {}
-    for (name, _), value in errors.items():
-        groups.setdefault(name, []).append(value)
-    return groups
-
-
-def _ranges(groups: Mapping[str, Sequence[float]]) -> str:
-    """Mean and range of each net, in words."""
-    parts = [f"{name} {mean(v):.0%}{_reach(v)}" for name, v in groups.items()]
-    return f"Mean error: {'; '.join(parts)}."
-
-
-def _reach(values: Sequence[float]) -> str:
-    return f" ({min(values):.0%} to {max(values):.0%}, {len(values)} runs)" if len(values) > 1 else " (one run)"
-
-
-def _sentence(title: str) -> str:
-    return title if title.endswith((".", "?")) else f"{title}."
-
-
-def _source(source: str | None) -> str:
-    return {"live": "Live runs. ", "recorded": "Recorded runs. ", None: ""}.get(source, "Live and recorded runs. ")
+    dash = (0, tuple(part / style.width for part in style.dash)) if style.dash else "-"  # matplotlib counts in widths
+    return {"color": style.colour, "linestyle": dash, "linewidth": 0.75 * style.width}

@@ -13,7 +13,7 @@ from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import SOFT, Axes, net_style, path, picture, spread, text
 
 TITLE = "Training, played again"
-HEIGHT = 440
+HEIGHT = 460
 PART = "part of the run (of 50)"
 FRAMES = 50  # of a run without epochs
 LAST = 20  # batches that a point is the mean of
@@ -64,17 +64,15 @@ def describe(result: Replay) -> str:
 def draw(result: Replay) -> str:
     """All curves in a fixed frame, drawn up to the marker; what is still to come is faint."""
     last = max(len(curve) for _, curve in result.curves)
-    highest = max(max(curve) for _, curve in result.curves)
-    top = next((top for top in (0.1, 0.2, 0.4, 0.6, 0.8) if highest <= top), 1.0)
-    axes = Axes(80, 84, 600, 270, (1, max(last, 2)), (0, top))
+    errors = [error for _, curve in result.curves for error in curve]
+    y_range, y_ticks, wide = _scale(min(errors), max(errors))
+    axes = Axes(80, 84, 560, 310, (1, max(last, 2)), y_range, log_y=wide)
     every = max(1, last // 10)
-    y_ticks = {top * k / 4: f"{top * k / 4:.0%}" for k in range(5)}
+    x_ticks = {float(k): str(k) for k in range(1, last + 1, every)}
     parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    parts.append(
-        axes.frame({float(k): str(k) for k in range(1, last + 1, every)}, y_ticks, result.unit, result.measure)
-    )
+    parts.append(axes.frame(x_ticks, y_ticks, result.unit, result.measure + (" (log axis)" if wide else "")))
     marker = axes.x(result.moment)
-    parts.append(path([(marker, 84), (marker, 354)], stroke=SOFT, stroke_dasharray="2 4", stroke_width=2))
+    parts.append(path([(marker, 84), (marker, 394)], stroke=SOFT, stroke_dasharray="2 4", stroke_width=2))
     now = [curve[min(result.moment, len(curve)) - 1] for _, curve in result.curves]
     for (name, curve), value, height in zip(
         result.curves, now, spread([axes.y(value) for value in now], gap=19), strict=True
@@ -83,9 +81,19 @@ def draw(result: Replay) -> str:
         points = [(float(index + 1), error) for index, error in enumerate(curve)]
         parts.append(axes.curve(points, **{**style, "stroke_width": 1, "opacity": "0.35"}))
         parts.append(axes.curve(points[: result.moment], **style))
-        parts += [path([(694, height), (722, height)], **style), text(730, height + 5, f"{name} {value:.1%}")]
-    parts.append(text(870, HEIGHT - 14, result.source, anchor="end", fill=SOFT, font_style="italic"))
+        parts.append(path([(640, axes.y(value)), (656, height), (662, height)], stroke=SOFT, stroke_width=0.8))
+        parts += [path([(668, height), (698, height)], **style), text(706, height + 5, f"{name} {value:.1%}")]
+    parts.append(text(870, 30, result.source, anchor="end", fill=SOFT, font_style="italic"))
     return picture(TITLE, describe(result), HEIGHT, *parts)
+
+
+def _scale(low: float, high: float) -> tuple[tuple[float, float], dict[float, str], bool]:
+    """Range and ticks of the errors; a log axis where one net is many times worse than another."""
+    if low > 0 and high > 8 * low:
+        ticks = [tick for tick in (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low / 1.5 < tick]
+        return (min(low, ticks[0]), 1.0), {tick: f"{tick:.1%}".replace(".0%", "%") for tick in ticks}, True
+    top = next((top for top in (0.1, 0.2, 0.4, 0.6, 0.8) if high <= top), 1.0)
+    return (0, top), {top * k / 4: f"{top * k / 4:.0%}" for k in range(5)}, False
 
 
 class TrainingReplay(Explorer):
@@ -97,6 +105,7 @@ class TrainingReplay(Explorer):
 
     title, height = TITLE, HEIGHT
     draw, describe = staticmethod(draw), staticmethod(describe)
+    plays = "moment"
 
     def __init__(self, runs: str | Mapping[str, History] = "degradation-sweep", *, moment: int | None = None):
         if isinstance(runs, str):

@@ -56,7 +56,7 @@ class Shortcut:
     fixes: tuple[str, ...]
 
 
-@lru_cache(512)
+@lru_cache(2048)  # all settings of the explorer, which its web page holds
 def compute(in_channels: int, out_channels: int, stride: int, size: int, option: str) -> Shortcut:
     """Build the block and send an image through it; what fails is kept as the message that a learner would see."""
     error = None
@@ -72,9 +72,9 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
     parameters = [count_parameters(module) for module in (shortcut, block)]
     block = block.to("meta")
     x = torch.empty(1, in_channels, size, size, device="meta")
-    branch, arriving = block.residual(x).shape[1:], block.downsample(x).shape[1:]  # type: ignore[misc]
+    branch, arriving = block.residual(x), block.downsample(x)  # type: ignore[misc]
     try:
-        block(x)
+        block.add(branch, arriving)
     except ValueError as problem:
         error = error or str(problem)
     fixes = fitting_shortcuts(in_channels, out_channels, stride) if error else []
@@ -84,8 +84,8 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
         stride,
         size,
         option,
-        tuple(branch),
-        tuple(arriving),
+        tuple(branch.shape[1:]),
+        tuple(arriving.shape[1:]),
         carries,
         parameters[0],
         macs[0],

@@ -109,30 +109,33 @@ class NetStyle:
     """How a net is drawn in every figure of the course."""
 
     colour: str
-    dashed: bool
+    dash: tuple[float, ...]  # pixels drawn and left out; () is a solid line
     width: float
 
     def stroke(self) -> dict[str, object]:
-        return {"stroke": self.colour, "stroke_width": self.width, "stroke_dasharray": "7 4" if self.dashed else None}
+        dashes = " ".join(map(number, self.dash)) or None
+        return {"stroke": self.colour, "stroke_width": self.width, "stroke_dasharray": dashes}
 
 
-KINDS = {  # how a name begins -> colour, dashed
-    "plain": (VERMILION, True),
-    "res": (BLUE, False),
-    "(a)": (BLUE, False),  # the orders of He et al. 2016, figure 4
-    "(b)": (VERMILION, True),
-    "(c)": (PURPLE, True),
-    "(d)": (PURPLE, False),
-    "(e)": (GREEN, False),
+GREY = "#6B6B6B"
+KINDS: dict[str, tuple[str, tuple[float, ...]]] = {  # how a name begins -> colour, dash
+    "plain": (VERMILION, (7, 4)),
+    "res": (BLUE, ()),
+    "(a)": (BLUE, ()),  # the orders of He et al. 2016, figure 4
+    "(b)": (GREY, (7, 4)),
+    "(c)": (PURPLE, (2, 3)),
+    "(d)": (GREEN, ()),
+    "(e)": ("#A66300", (10, 3)),
 }
+ENDINGS: dict[str, tuple[float, ...]] = {"-B": (7, 3), "-C": (2, 3)}  # shortcut options; A is solid
 
 
 def net_style(name: str) -> NetStyle:
     """From a name such as "plain-56": the kind gives colour and dash, the depth the weight."""
     depth = re.search(r"\d+", name)
     width = 1 + math.sqrt(int(depth[0]) if depth else 20) / 2.5
-    colour, dashed = next((KINDS[kind] for kind in KINDS if name.lower().startswith(kind)), (GREEN, False))
-    return NetStyle(colour, dashed, width)
+    colour, dash = next((KINDS[kind] for kind in KINDS if name.lower().startswith(kind)), (GREEN, ()))
+    return NetStyle(colour, ENDINGS.get(name[-2:], dash), width)
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
