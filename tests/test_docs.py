@@ -50,7 +50,7 @@ def broken_links(text: str, folder: Path) -> list[str]:
     return broken
 
 
-@pytest.mark.parametrize("path", [*PAGES, *LESSONS.values()], ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [*PAGES, *LESSONS.values()], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
     assert broken_links(markdown(path), path.parent) == []
 
