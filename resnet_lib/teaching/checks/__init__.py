@@ -15,9 +15,7 @@ from resnet_lib.teaching.checks.blocks import (
     check_basic_block,
     check_bottleneck,
     check_plain_block,
-    check_preact_block,
     check_stride_position,
-    check_v2_bottleneck,
 )
 from resnet_lib.teaching.checks.measures import (
     check_conv_gradients,
@@ -34,6 +32,7 @@ from resnet_lib.teaching.checks.nets import (
     check_resnet101,
     check_resnet152,
 )
+from resnet_lib.teaching.checks.preact import check_preact_block, check_v2_bottleneck
 from resnet_lib.teaching.checks.shortcuts import (
     check_needs_projection,
     check_projection,
