@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from answers import BANK, Answer
-from answers.hostile import ACTIONS, ENDLESS, MODULES, OBJECTS, RESULTS, loops_and_catches, sleeps
+from answers.hostile import ACTIONS, ENDLESS, MODULES, OBJECTS, RESULTS, changes_everything, loops_and_catches, sleeps
 
 import resnet_lib as rl
 from resnet_lib.teaching import checks
@@ -95,8 +95,8 @@ def refuse(check: Any, things: list[Any], capsys: pytest.CaptureFixture[str], *,
     for number, thing in enumerate(things):
         before = settings()
         verdict = check(thing)
-        printed = capsys.readouterr().out
-        assert not verdict.ok and printed.startswith("✗") and printed.count("✗") == 1, (number, printed)
+        printed, said = capsys.readouterr()
+        assert not verdict.ok and printed.startswith("✗") and printed.count("✗") == 1 and not said, (number, printed)
         assert not name or "unexpected" not in verdict.keys, (number, printed)
         assert len(printed) < 2000
         assert settings() == before, number
@@ -140,21 +140,29 @@ def test_what_never_ends_is_ended_in_a_thread_too(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_right_answer_may_misbehave_and_is_undone(capsys: pytest.CaptureFixture[str]) -> None:
-    def residual_sum(branch: Any, x: torch.Tensor) -> torch.Tensor:
-        total = branch(x) + x
-        np.random.seed(1)
-        random.seed(1)
-        torch.manual_seed(1)
-        torch.set_num_threads(2)
-        sys.setrecursionlimit(3000)
-        np.seterr(all="raise")
-        print("done")
-        return total
+    """It counts as right, and what it does to Python and torch reaches neither the check nor the lesson."""
 
-    before = settings()
-    assert checks.check_residual_sum(residual_sum).ok
-    assert settings() == before
-    assert "What your code prints is left out" in capsys.readouterr().out
+    def misbehaving(result: torch.Tensor) -> torch.Tensor:
+        torch.nn.modules.module._global_forward_hooks.clear()
+        print("done")
+        return changes_everything(result)
+
+    class Block(rl.BasicBlock):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return misbehaving(super().forward(x))
+
+    def residual_sum(branch: Any, x: torch.Tensor) -> torch.Tensor:
+        return misbehaving(branch(x) + x)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda module, args, output: None)
+    try:
+        for check, answer in ((checks.check_residual_sum, residual_sum), (checks.check_basic_block, Block)):
+            before = settings()
+            assert check(answer).ok
+            assert settings() == before
+            assert "What your code prints is left out" in capsys.readouterr().out
+    finally:
+        hook.remove()
 
 
 def test_a_slow_search_for_the_name_is_not_held_against_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,6 +461,12 @@ class ReturnsBoth(Learner):
         return self.relu(self.branch(x) + x), x
 
 
+@wrong("basic_block", "nan")
+class RootOfTheResidual(Learner):
+    def forward(self, x):
+        return self.relu(self.branch(x).sqrt() + x)
+
+
 @wrong("basic_block", "unsteady")
 class AddsNoise(Learner):
     def forward(self, x):

@@ -120,11 +120,9 @@ def plain(value: Any) -> Any:
         value = list(value.values())
     if isinstance(value, (list, tuple, range)):
         return [plain(item) for item in value[:LONG]]
-    if isinstance(value, (int, float)) and type(value) is not bool:
-        return (
-            int.__pos__(value) if isinstance(value, int) else float.__pos__(value)
-        )  # a class of the learner's may lie
-    return value
+    if isinstance(value, int) and type(value) is not bool:
+        return int.__pos__(value)  # a class of the learner's may have other ideas of what is equal
+    return float.__pos__(value) if isinstance(value, float) else value
 
 
 def whole(value: Any) -> Any:

@@ -141,11 +141,10 @@ def _alarm(seconds: float) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         if not armed:
             return
+        # An `except:` around a loop may catch this TimeUp. It meets the next one in its first line.
         sys.settrace(lambda *_: None)
         while frame and not frame.f_globals.get("__name__", "").startswith(__package__):
-            frame.f_trace = (
-                again  # an `except:` around a loop that catches this TimeUp meets the next in its first line
-            )
+            frame.f_trace = again
             frame = frame.f_back
         raise TimeUp
 
