@@ -1,6 +1,6 @@
-"""ArchitectureExplorer: the nets of the papers to scale, each block open to view, two nets above one another."""
+"""ArchitectureExplorer: the nets of the papers block by block, each open to view, two nets above one another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby, product
@@ -13,9 +13,9 @@ from resnet_lib.models.costs import Cost, CostTable, cost_table
 from resnet_lib.models.resnet import PRESETS, Config, build
 from resnet_lib.widgets.explorer import Explorer, Settings, select
 from resnet_lib.widgets.panel import radio
-from resnet_lib.widgets.svg import GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
+from resnet_lib.widgets.svg import BLUE, GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
 
-TITLE = "Architectures to scale"
+TITLE = "Architectures, block by block: the taller, the larger the image"
 HEIGHT = 660
 NETS = ("18", "34", "50", "101", "152", "plain-18", "plain-34")
 VERSIONS = ("V1", "V1.5", "V2")
@@ -196,13 +196,25 @@ def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
         if name.endswith(".0"):
             x += 8
             lower = x < free  # the label before it is still going on
-            label = f"{stage}: {rows[-1].shape[0]} × {rows[-1].shape[-1]}²"
+            end = net.rows(stage)[-1].shape  # in Keras's V2 only the last block of a stage halves the image
+            label = f"{stage}: {end[0]} × {end[-1]}²"
             parts.append(text(x, middle + (82 if lower else 64), label, size=13, fill=SOFT))
             free = max(free, x + 7.5 * len(label)) if not lower else free
         side = rows[-1].shape[-1]
         parts += _cell(net, name, x, middle, width, HEIGHTS[side], FILLS[stage], part, order, clickable)
+        parts += _shortcut(rows, x, middle - HEIGHTS[side] / 2, width)
         x += width + 2
     return parts + _cell(net, "head", x + 10, middle, 58, 30, LINE, part, order, clickable)
+
+
+def _shortcut(rows: Sequence[Cost], x: float, top: float, width: float) -> list[str]:
+    """An arch over a residual block: solid for the identity, dotted where the shortcut changes the shape."""
+    kinds = [row.kind for row in rows if ".downsample" in row.name]
+    if not kinds:
+        return []
+    left, right, peak = x + width * 0.12, x + width * 0.88, top - 7
+    arch = [(left, top), (left, peak + 2), (left + 2, peak), (right - 2, peak), (right, peak + 2), (right, top)]
+    return [path(arch, stroke=BLUE, stroke_width=2, stroke_dasharray=None if kinds == ["IdentityShortcut"] else "2 2")]
 
 
 def _cell(
@@ -247,8 +259,9 @@ def _inside(result: Architectures) -> list[str]:
 
 def _figures(row: Cost) -> tuple[str, ...]:
     name = row.name.split(".", 2)[-1] if row.name.count(".") > 1 else row.name
+    kind = {"sum": "", "Sequential": "", "ZeroPadShortcut": "every 2nd pixel", "IdentityShortcut": "identity"}
     work = (f"{row.parameters:,}", f"{row.macs:,}", f"{row.activation_bytes / 1e6:.2f}", f"{row.receptive_field:,}")
-    return (name, "" if row.kind in ("sum", "Sequential") else row.kind, shape(row), *work)
+    return (name, kind.get(row.kind, row.kind), shape(row), *work)
 
 
 class ArchitectureExplorer(Explorer):

@@ -21,9 +21,7 @@ from resnet_lib.teaching.checks.blocks import (
     check_basic_block,
     check_bottleneck,
     check_plain_block,
-    check_preact_block,
     check_stride_position,
-    check_v2_bottleneck,
 )
 from resnet_lib.teaching.checks.measures import (
     check_conv_gradients,
@@ -40,6 +38,7 @@ from resnet_lib.teaching.checks.nets import (
     check_resnet101,
     check_resnet152,
 )
+from resnet_lib.teaching.checks.preact import check_preact_block, check_v2_bottleneck
 from resnet_lib.teaching.checks.preactivation import check_keras_pool, check_left_of_x, check_preact_net
 from resnet_lib.teaching.checks.recipes import check_crop_and_flip, check_my_share, check_new_head, check_warm_up
 from resnet_lib.teaching.checks.shortcuts import (

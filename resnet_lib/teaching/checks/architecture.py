@@ -29,7 +29,6 @@ def check_map_size(learners: Any) -> str:
     """map_size(size, kernel, stride, padding): pixels along one side of a convolution's or pool's output."""
     cases = [[224, 7, 2, 3], [112, 3, 2, 1], [56, 3, 1, 1], [56, 1, 2, 0], [28, 3, 2, 0], [7, 7, 1, 0], [5, 2, 3, 2]]
     slips = {
-        "a-float": lambda n, k, s, p: (n + 2 * p - k) / s + 1,
         "forgets-padding": [lambda n, k, s, p: (n - k) // s + 1, lambda n, k, s, p: -(-(n - k) // s) + 1],
         "pads-one-side": lambda n, k, s, p: (n + p - k) // s + 1,
         "fence-posts": lambda n, k, s, p: (n + 2 * p - k) // s,
@@ -58,7 +57,6 @@ def check_conv_macs(learners: Any) -> str:
         "counts-flops": lambda i, o, k, n: 2 * i * o * k * k * n * n,
         "counts-additions-of-bias": lambda i, o, k, n: (i * k * k + 1) * o * n * n,
         "forgets-kernel": lambda i, o, k, n: i * o * n * n,
-        "a-float": lambda i, o, k, n: float(i * o * k * k * n * n),
     }  # fmt: skip
     return compare(learners, cases, lambda i, o, k, n: i * o * k * k * n * n, slips)
 

@@ -1,60 +1,63 @@
-"""Checks of single blocks: lessons 01, 03, 06 and 07."""
+"""Checks of single blocks: lessons 01, 03 and 06."""
 
 from collections.abc import Callable
-from inspect import isclass
+from copy import deepcopy
+from inspect import isclass, signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, relu
+from torch.nn.functional import relu
 
-from resnet_lib.models.blocks import BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck
+from resnet_lib.models.blocks import BasicBlock, Bottleneck
 from resnet_lib.models.resnet import ResNet
-from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
+from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut
 from resnet_lib.teaching.checks.edits import (
     ADDITION,
     CONVS_3X3,
     LAYERS,
     Edit,
     Edits,
-    adds,
-    biased,
+    both,
     computes,
     drops,
-    in_all_blocks,
+    inside,
     replaces,
     resized,
     strides,
-    unbiased,
 )
-from resnet_lib.teaching.checks.engine import Mistake, borrow, call, exercise
+from resnet_lib.teaching.checks.engine import Mistake, call, exercise, kind
 from resnet_lib.teaching.checks.functions import close, random
 from resnet_lib.teaching.checks.modules import compare_modules
 from resnet_lib.teaching.checks.observe import Case
+from resnet_lib.teaching.checks.room import borrow
 
 
-class Basic(BasicBlock):
-    """A basic block that also works as a plain one, so that the same edits fit both."""
-
-    def end(self, residual: Tensor, x: Tensor) -> Tensor:
-        return relu(residual if self.downsample is None else residual + self.downsample(x))
+def dropped(*names: str, branch: Callable[[Any, Tensor], Tensor]) -> Edit:
+    """Layers that are gone, and the branch that is left."""
+    return both(drops(*names), inside(branch))
 
 
-def one_convolution(relu_before_end: bool) -> Edit:
-    def edit(block: Any) -> None:
-        drops("conv2", "bn2")(block)
-        inner = (lambda x: relu(block.bn1(block.conv1(x)))) if relu_before_end else lambda x: block.bn1(block.conv1(x))
-        block.forward = lambda x: block.end(inner(x), x)
-
-    return edit
+def extra_convolution(block: Any) -> None:
+    width, branch = block.conv2.out_channels, block.residual
+    block.conv3, block.bn3 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+    block.residual = lambda x: block.bn3(block.conv3(relu(branch(x))))
 
 
 BASIC: Edits = {
     **LAYERS,
     **CONVS_3X3,
-    "no-inner-relu": computes(lambda b, x: b.end(b.bn2(b.conv2(b.bn1(b.conv1(x)))), x)),
-    "relu-before-norm": computes(lambda b, x: b.end(b.bn2(b.conv2(b.bn1(relu(b.conv1(x))))), x)),
+    "no-inner-relu": inside(lambda b, x: b.bn2(b.conv2(b.bn1(b.conv1(x))))),
+    "relu-before-norm": [
+        inside(lambda b, x: b.bn2(b.conv2(b.bn1(relu(b.conv1(x)))))),
+        inside(lambda b, x: b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x))))))),
+    ],
     "no-norm-last": drops("bn2"),
-    "one-convolution": [one_convolution(True), one_convolution(False)],
+    "one-convolution": [
+        dropped("conv2", "bn2", branch=lambda b, x: b.bn1(b.conv1(x))),
+        dropped("conv2", "bn2", branch=lambda b, x: relu(b.bn1(b.conv1(x)))),
+    ],
+    "extra-convolution": extra_convolution,
 }
 
 
@@ -66,14 +69,20 @@ def check_plain_block(learners: Any) -> str:
     slips: Edits = {
         **BASIC,
         "no-last-relu": computes(lambda b, x: b.residual(x)),
+        "relu-before-norm": [
+            *BASIC["relu-before-norm"],
+            computes(lambda b, x: b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x))))))),
+        ],
         "has-shortcut": [
             computes(lambda b, x: relu(b.residual(x) + x)),
             computes(lambda b, x: relu(b.residual(x)) + x),
+            computes(lambda b, x: relu(r + x if (r := b.residual(x)).shape == x.shape else r)),
             lambda b: setattr(b, "downsample", IdentityShortcut()),
             lambda b: b.use_shortcut("B"),
+            lambda b: b.use_shortcut("A"),
         ],
     }
-    return compare_modules(learners, cases, lambda i, c, s=1: Basic(i, c, stride=s, shortcut=None), slips)
+    return compare_modules(learners, cases, lambda i, c, s=1: BasicBlock(i, c, stride=s, shortcut=None), slips)
 
 
 @exercise("BasicBlock(in_channels, channels)")
@@ -83,17 +92,40 @@ def check_basic_block(learners: Any) -> str:
     slips: Edits = {
         **ADDITION,
         **BASIC,
+        "adds-middle": computes(lambda b, x: relu(b.bn2(b.conv2(m := relu(b.bn1(b.conv1(x))))) + m)),
         "norm-after-add": computes(lambda b, x: relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x)))) + x))),
-        "projects-without-need": lambda b: b.use_shortcut("C"),
+        "projects-without-need": [lambda b: b.use_shortcut("C"), lambda b: b.use_shortcut("C", norm=False)],
         "pre-activation": computes(lambda b, x: x + b.conv2(relu(b.bn2(b.conv1(relu(b.bn1(x))))))),
     }
     cases = [Case((6, 6), (4, 6, 7, 6)), Case((5, 5), (3, 5, 5, 8))]
-    return compare_modules(learners, cases, Basic, slips)
+    return compare_modules(learners, cases, BasicBlock, slips)
 
 
-def no_expansion(block: Any) -> None:
-    width = block.conv1.out_channels
-    block.conv3, block.bn3 = nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width)
+def widens(factor: int) -> Edit:
+    """The last 1×1 of a bottleneck goes to factor × the width."""
+
+    def edit(block: Any) -> None:
+        width = block.conv1.out_channels
+        block.conv3 = nn.Conv2d(width, factor * width, 1, bias=False)
+        block.bn3 = nn.BatchNorm2d(factor * width)
+
+    return edit
+
+
+def widens_too_early(block: Any) -> None:
+    wide = block.out_channels
+    block.conv2 = nn.Conv2d(block.conv1.out_channels, wide, 3, block.stride, padding=1, bias=False)
+    block.bn2, block.conv3 = nn.BatchNorm2d(wide), nn.Conv2d(wide, wide, 1, bias=False)
+
+
+def own_projection(keeps_given: bool) -> Edit:
+    """The block makes its own projection, and may hold the given one beside it."""
+
+    def edit(block: Any) -> None:
+        block.given = block.downsample if keeps_given else None
+        block.use_shortcut("C")
+
+    return edit
 
 
 def inner(first: bool, second: bool) -> Edit:
@@ -102,9 +134,9 @@ def inner(first: bool, second: bool) -> Edit:
     def formula(b: Any, x: Tensor) -> Tensor:
         x1 = b.bn1(b.conv1(x))
         x2 = b.bn2(b.conv2(relu(x1) if first else x1))
-        return relu(b.bn3(b.conv3(relu(x2) if second else x2)) + b.downsample(x))
+        return b.bn3(b.conv3(relu(x2) if second else x2))
 
-    return computes(formula)
+    return inside(formula)
 
 
 BOTTLENECK: Edits = {
@@ -112,17 +144,24 @@ BOTTLENECK: Edits = {
     **LAYERS,
     "no-norm-last": drops("bn3"),
     "no-inner-relu": [inner(False, False), inner(False, True), inner(True, False)],
+    "relu-before-norm": inside(lambda b, x: b.bn3(b.conv3(b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x))))))))),
+    "norm-after-add": computes(
+        lambda b, x: relu(b.bn3(b.conv3(relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x))))))) + b.downsample(x)))
+    ),
     "ignores-downsample": [drops("downsample"), computes(lambda b, x: relu(b.residual(x) + x))],
-    "projects-residual": adds(lambda f, s: relu(f)),
-    "no-expansion": no_expansion,
+    "projects-residual": [
+        computes(lambda b, x: relu(b.downsample(f := b.residual(x)) + f)),
+        computes(lambda b, x: relu(b.downsample(b.residual(x)) + x)),
+    ],
+    "own-projection": [own_projection(True), own_projection(False)],
+    "no-expansion": [widens(1), widens(2)],
+    "widens-too-early": widens_too_early,
+    "basic-block": lambda b: BasicBlock(b.in_channels, b.out_channels, stride=b.stride, shortcut=b.downsample),
     "wrong-kernel": [replaces(conv2=resized(1)), replaces(conv1=resized(3, 1)), replaces(conv3=resized(3, 1))],
+    "no-padding": replaces(conv2=resized(3)),
     "stride-on-both": [strides("conv1", "conv2"), strides("conv1", "conv2", "conv3")],
     "stride-on-last": strides("conv3"),
     "no-stride": strides(),
-}
-BOTTLENECK = {
-    **BOTTLENECK,
-    "projects-residual": computes(lambda b, x: relu(b.residual(x) + b.downsample(b.residual(x)))),
 }
 
 
@@ -151,136 +190,53 @@ def check_bottleneck(learners: Any) -> str:
 def check_stride_position(learners: Any) -> str:
     """Either a class as in `check_bottleneck` with the stride on the first 1×1 (V1, the paper's), or a function of one
     argument that turns a ResNet of this library from V1.5 into V1: same weights, in place or returned."""
-    if isclass(learners) or getattr(getattr(learners, "__code__", None), "co_argcount", 0) > 1:
+    if isclass(learners) or _arguments(learners) > 1:
         return compare_bottlenecks(learners, "1x1", {"stride-on-3x3": strides("conv2")})
 
     def net(stride_on: str) -> ResNet:
         return ResNet(Bottleneck, [1, 2, 2], width=4, num_classes=5, stem="cifar", stride_on=stride_on)
 
-    model, right, x = net("3x3"), net("1x1"), random(4, 3, 20, 20)
-    right.load_state_dict(model.state_dict())
-    moved = call(learners, model)
-    moved = borrow(model if moved is None else moved) if isinstance(moved, (nn.Module, type(None))) else None
-    if moved is None:
-        raise Mistake("not-a-module", got=type(moved).__name__)
-    given = call(moved.eval(), x)
-    if isinstance(given, Tensor) and close(given, right.eval()(x)):
+    model, right, x = net("3x3"), net("1x1").eval(), random(4, 3, 20, 20)
+    weights = deepcopy(model.state_dict())
+    right.load_state_dict(weights)
+    returned = call(learners, model)
+    moved = model if returned is None else returned
+    if not isinstance(moved, nn.Module):
+        raise Mistake("not-a-module", got=f"a value of type {kind(moved)}")
+    try:
+        given = call(borrow(moved).eval(), x)
+    except Mistake as mistake:
+        raise Mistake(_where_it_strides(moved) or "raises", **mistake.evidence) from None
+    if isinstance(given, Tensor) and close(given, right(x)):
         return "the net computes what V1 computes with the same weights."
-    for key, names in (("stride-on-3x3", ("conv2",)), ("stride-on-both", ("conv1", "conv2")), ("no-stride", ())):
-        in_all_blocks(strides(*names))(right)
-        try:
-            if close(given, right(x)):
-                raise Mistake(key)
-        except ValueError:
-            continue  # these strides do not fit the shortcut
-    raise Mistake("wrong-values", case="the net", share="many")
+    if any(not torch.equal(p, weights.get(name, p + 1)) for name, p in moved.named_parameters()):
+        raise Mistake("other-weights")
+    raise Mistake(_where_it_strides(moved) or "wrong-values", case="the net", share="many")
 
 
-# V2
+def _arguments(function: Any) -> int:
+    """How many arguments it must have."""
+    try:
+        return sum(p.default is p.empty and p.kind < 2 for p in signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return 1
 
 
-def v2(formula: Callable[[Any, Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Edit:
-    """A pre-activation block by a formula of (block, x, rest): `rest` is the branch after its first activation."""
-    return computes(lambda b, x: formula(b, x, b.residual))
-
-
-def scaled_shortcut(k: float) -> Edit:
-    return computes(lambda b, x: b.residual(relu(b.bn1(x))) + k * b.downsample(x))
-
-
-PREACT: Edits = {
-    "relu-after-add": computes(lambda b, x: relu(type(b).forward(b, x))),
-    "no-first-activation": [
-        lambda b: drops("bn1")(b) or computes(lambda b, x: b.residual(x) + b.downsample(x))(b),
-        computes(lambda b, x: b.residual(x) + b.downsample(x)),
-    ],
-    "no-first-relu": computes(lambda b, x: b.residual(b.bn1(x)) + b.downsample(b.bn1(x) if b.activate_shortcut else x)),
-    "no-first-norm": [drops("bn1"), computes(lambda b, x: b.residual(relu(x)) + b.downsample(x))],
-    "relu-before-norm": computes(lambda b, x: b.residual(b.bn1(relu(x))) + b.downsample(x)),
-    "no-shortcut": computes(lambda b, x: b.residual(relu(b.bn1(x)))),
-    "scaled-shortcut": [scaled_shortcut(k) for k in (0.5, 0.1, 0.9, 2)],
-    "subtracts": computes(lambda b, x: b.residual(relu(b.bn1(x))) - b.downsample(x)),
-    "relu-on-shortcut": computes(lambda b, x: b.residual(relu(b.bn1(x))) + relu(b.downsample(x))),
-    **LAYERS,
-}
-
-
-@exercise("PreActBlock(in_channels, channels)")
-def check_preact_block(learners: Any) -> str:
-    """PreActBlock(in_channels, channels): the pre-activation basic block of He et al. 2016, figure 4e, in_channels ==
-    channels: x + F(x), F = norm, ReLU, conv 3×3, norm, ReLU, conv 3×3, no conv bias, nothing after the addition."""
-    slips: Edits = {
-        **PREACT,
-        **CONVS_3X3,
-        "shortcut-after-activation": computes(lambda b, x: (lambda a: b.residual(a) + a)(relu(b.bn1(x)))),
-        "post-activation": [
-            computes(lambda b, x: relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x))))) + x)),
-            computes(lambda b, x: b.bn2(b.conv2(relu(b.bn1(b.conv1(x))))) + x),
-        ],
-        "relu-only": computes(lambda b, x: x + b.bn2(b.conv2(relu(b.bn1(b.conv1(relu(x))))))),
-        "no-inner-activation": [
-            computes(lambda b, x: x + b.conv2(b.bn2(b.conv1(relu(b.bn1(x)))))),
-            drops("bn2"),
-            lambda b: drops("bn2")(b) or computes(lambda b, x: x + b.conv2(b.conv1(relu(b.bn1(x)))))(b),
-        ],
+def _where_it_strides(net: nn.Module) -> str | None:
+    """Which mistake the strides of a net's bottlenecks are."""
+    names: dict[Any, str | None] = {
+        (1, 2, 1): "stride-on-3x3",
+        (1, 1, 2): "stride-on-last",
+        (1, 1, 1): "no-stride",
+        (2, 1, 1): None,
     }
-    cases = [Case((6, 6), (4, 6, 7, 6)), Case((5, 5), (3, 5, 5, 8))]
-    return compare_modules(learners, cases, PreActBasicBlock, slips)
-
-
-@exercise("V2Bottleneck(in_channels, channels, stride=1, project=False)")
-def check_v2_bottleneck(learners: Any) -> str:
-    """V2Bottleneck(in_channels, channels, stride=1, project=False), Keras's layout. a = relu(norm(x)); F = conv 1×1,
-    norm, ReLU, conv 3×3 (strides), norm, ReLU, conv 1×1 to 4 × channels, of a; only the last conv has a bias.
-    project=True: F + conv 1×1 of a, with bias and stride, no norm. project=False (in_channels = 4 × channels): F + x,
-    or, where it strides, every stride-th pixel of x. Nothing after the addition."""
-
-    def reference(i: int, c: int, stride: int = 1, project: bool = False) -> nn.Module:
-        other = ProjectionShortcut(i, 4 * c, stride, norm=False, bias=True)
-        shortcut = other if project else ZeroPadShortcut(i, 4 * c, stride)
-        return PreActBottleneck(i, c, stride=stride, shortcut=shortcut, conv_bias=True, activate_shortcut=project)
-
-    def projects(make: Callable[[Any], nn.Module]) -> Edit:
-        """Another projection, where there is one."""
-
-        def edit(b: Any) -> None:
-            if isinstance(b.downsample, ProjectionShortcut):
-                b.downsample = make(next(b.downsample.children()))
-
-        return edit
-
-    slips: Edits = {
-        "projects-raw-input": lambda b: setattr(b, "activate_shortcut", False),
-        "shortcut-after-activation": lambda b: setattr(b, "activate_shortcut", True),
-        "projection-has-norm": [
-            projects(lambda c: nn.Sequential(c, nn.BatchNorm2d(c.out_channels))),
-            projects(lambda c: ProjectionShortcut(c.in_channels, c.out_channels, c.stride[0])),
-        ],
-        "no-last-bias": [
-            unbiased("conv3"),
-            projects(lambda c: resized(1)(c)),
-            lambda b: unbiased("conv3")(b) or projects(lambda c: resized(1)(c))(b),
-        ],
-        "bias-before-norm": [biased("conv1", "conv2"), biased("conv1"), biased("conv2")],
-        "pools-shortcut": lambda b: (
-            projects(lambda c: c)(b)
-            or computes(
-                lambda b, x: (
-                    type(b).forward(b, x)
-                    if isinstance(b.downsample, ProjectionShortcut)
-                    else b.residual(relu(b.bn1(x))) + avg_pool2d(x, b.stride, ceil_mode=True)
-                )
-            )(b)
-        ),
-        "stride-on-1x1": strides("conv1"),
-        "stride-on-last": strides("conv3"),
-        "no-expansion": lambda b: setattr(b, "conv3", nn.Conv2d(b.conv1.out_channels, b.conv1.out_channels, 1)),
-        **PREACT,
-    }
-    cases = [
-        Case((8, 2), (4, 8, 6, 5)),
-        Case((5, 2, 1, True), (4, 5, 5, 6)),
-        Case((12, 3, 2, False), (4, 12, 8, 6)),
-        Case((6, 3, 2, True), (4, 6, 7, 8)),
-    ]
-    return compare_modules(learners, cases, reference, slips)
+    found = set()
+    for block in (module for module in net.modules() if isinstance(module, Bottleneck)):
+        pattern = tuple(conv.stride[0] for conv in (block.conv1, block.conv2, block.conv3))
+        if block.stride == 1 and max(pattern) > 1:
+            return "strides-everywhere"
+        if block.stride > 1:
+            found.add(pattern)
+    if len(found) > 1:
+        return "one-block-only"
+    return names.get(found.pop(), "stride-on-both") if found else None

@@ -7,15 +7,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, relu
+from torch.nn.functional import avg_pool2d, dropout, max_pool2d, relu
 
 Edit = Callable[[Any], Any]  # changes the module, or returns another
 Edits = Mapping[str, Any]  # by the key of the mistake: an Edit, or several
 
 
-def computes(formula: Callable[[Any, Tensor], Tensor]) -> Edit:
-    """The same layers, put together by another formula of (module, x)."""
-    return lambda module: setattr(module, "forward", partial(formula, module))
+class Rewrite:
+    """The same layers, put together by another formula of (module, x): `forward` or the branch, `residual`."""
+
+    def __init__(self, method: str, formula: Callable[[Any, Tensor], Tensor]):
+        self.method, self.formula = method, formula
+
+    def __call__(self, module: Any) -> None:
+        setattr(module, self.method, partial(self.formula, module))
+
+
+computes = partial(Rewrite, "forward")
+inside = partial(Rewrite, "residual")
+
+
+def adds(formula: Callable[[Tensor, Tensor], Tensor]) -> Edit:
+    """A V1 block that ends in another formula of (F(x), shortcut)."""
+    return computes(lambda b, x: formula(b.residual(x), b.downsample(x)))
 
 
 def replaces(**layers: Callable[[Any], nn.Module]) -> Edit:
@@ -30,6 +44,16 @@ def replaces(**layers: Callable[[Any], nn.Module]) -> Edit:
 
 def drops(*names: str) -> Edit:
     return replaces(**{name: lambda _: nn.Identity() for name in names})
+
+
+def both(*edits: Edit) -> Edit:
+    """One mistake that takes several edits."""
+
+    def edit(module: Any) -> None:
+        for one in edits:
+            one(module)
+
+    return edit
 
 
 def shares(first: str, second: str) -> Edit:
@@ -74,6 +98,17 @@ def strides(*names: str) -> Edit:
     return edit
 
 
+def pooled(pool: Callable[..., Tensor]) -> Edit:
+    """No convolution of the branch strides: a pool in front of it does."""
+
+    def edit(block: Any) -> None:
+        strides()(block)
+        branch = block.residual
+        block.residual = lambda x: branch(pool(x, block.stride, ceil_mode=True))
+
+    return edit
+
+
 def resized(kernel: int, padding: int = 0, **changes: Any) -> Callable[[nn.Conv2d], nn.Conv2d]:
     """A convolution like the one that was there, with another kernel."""
     return lambda c: nn.Conv2d(
@@ -83,15 +118,30 @@ def resized(kernel: int, padding: int = 0, **changes: Any) -> Callable[[nn.Conv2
     )
 
 
-def eps(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eps = 1e-3
+def norms(**values: Any) -> Edit:
+    """Other settings of every batch norm."""
+
+    def edit(module: nn.Module) -> None:
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                for name, value in values.items():
+                    setattr(part, name, value)
+
+    return edit
 
 
-def adds(formula: Callable[[Tensor, Tensor], Tensor]) -> Edit:
-    """A V1 block that ends in another formula of (F(x), shortcut)."""
-    return computes(lambda b, x: formula(b.residual(x), b.downsample(x)))
+def learned_scale(formula: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Edit:
+    """A factor that learns, in a formula of (F(x), shortcut, factor)."""
+
+    def edit(block: Any) -> None:
+        block.factor = nn.Parameter(torch.ones(1))
+        adds(lambda f, s: relu(formula(f, s, block.factor)))(block)
+
+    return edit
+
+
+FACTORS = (0.5, 2, 0.1, 0.9, 0.2, 0.25, 0.3, 1 / 3, 0.7, sqrt(0.5), 0.8)
+RATES = (0.5, 0.2, 0.1, 0.3, 0.05, 0.15, 0.25, 0.4)
 
 
 def weighted(residual: float, shortcut: float) -> Edit:
@@ -106,23 +156,31 @@ ADDITION: Edits = {  # around the plus of a V1 block
     "relu-before-add": adds(lambda f, s: relu(relu(f) + s)),
     "relu-before-add, no-relu-after": adds(lambda f, s: relu(f) + s),
     "no-relu-after": adds(lambda f, s: f + s),
-    "adds-itself": [adds(lambda f, s: relu(2 * f)), adds(lambda f, s: 2 * relu(f)), adds(lambda f, s: 2 * f)],
-    "no-shortcut": [adds(lambda f, s: relu(f)), adds(lambda f, s: f)],
+    "adds-itself": adds(lambda f, s: relu(2 * f)),
+    "adds-itself, no-relu-after": [adds(lambda f, s: 2 * relu(f)), adds(lambda f, s: 2 * f)],
+    "no-shortcut": adds(lambda f, s: relu(f)),
+    "no-shortcut, no-relu-after": adds(lambda f, s: f),
     "relu-on-shortcut": adds(lambda f, s: relu(f + relu(s))),
     "subtracts": [adds(lambda f, s: relu(f - s)), adds(lambda f, s: relu(s - f))],
     "multiplies": adds(lambda f, s: relu(f * s)),
-    "scaled-shortcut": [weighted(1, k) for k in (0.5, 0.1, 0.9, 2)],
-    "scaled-sum": [weighted(k, k) for k in (0.5, sqrt(0.5))],
-    "scaled-residual": [weighted(k, 1) for k in (0.5, 0.1, 0.9, 2)],
-    "dropout-on-shortcut": [drops_shortcut(p) for p in (0.1, 0.2, 0.3, 0.5)],
+    "concatenates": [adds(lambda f, s: relu(torch.cat([f, s], 1))), adds(lambda f, s: relu(torch.cat([s, f], 1)))],
+    "scaled-shortcut": [weighted(1, k) for k in FACTORS],
+    "scaled-residual": [weighted(k, 1) for k in FACTORS],
+    "scaled-sum": [weighted(k, k) for k in FACTORS],
+    "learned-scale": [learned_scale(lambda f, s, k: k * f + s), learned_scale(lambda f, s, k: f + k * s)],
+    "dropout-on-shortcut": [drops_shortcut(p) for p in RATES],
 }
 LAYERS: Edits = {  # in any block with conv1, bn1, conv2, bn2, …
-    "conv-bias": [biased(), biased("conv1"), biased("conv2"), biased("conv3"), biased("conv1", "conv2")],
+    "conv-bias": [biased(*names) for names in ((), ("conv1", "conv2", "conv3"), ("conv1",), ("conv2",), ("conv3",))],
     "no-norm": [drops("bn1", "bn2", "bn3"), drops("bn1", "bn2")],
     "no-norm-first": drops("bn1"),
     "shared-convolution": shares("conv1", "conv2"),
     "shared-norm": shares("bn1", "bn2"),
-    "wrong-eps": eps,
+    "wrong-eps": norms(eps=1e-3),
+    "wrong-momentum": [norms(momentum=momentum) for momentum in (0.9, 0.99, 0.01, 0.999)],
+    "no-running-statistics": norms(track_running_stats=False, running_mean=None, running_var=None),
+    "norm-without-gamma": norms(weight=None, bias=None),
+    "pools-for-stride": [pooled(max_pool2d), pooled(avg_pool2d)],
 }
 CONVS_3X3: Edits = {  # where conv1 and conv2 are 3×3
     "no-padding": [

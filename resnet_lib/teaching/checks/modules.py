@@ -1,27 +1,47 @@
-"""Compare a learner's module with the library's under the same weights, and with wrong ones that have names.
-
-The learner may name and order the weights as they like. They are matched by shape: first in the order in which the
-forward pass uses them, then in the order of construction, then in every order that fits.
-"""
+"""Compare a learner's module with the library's under the same weights, and with wrong ones that have names."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
-from itertools import chain, islice, permutations, product
-from typing import Any
+from copy import copy, deepcopy
+from functools import partial
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from resnet_lib.models.blocks import Block
 from resnet_lib.teaching.checks.edits import Edit, Edits
-from resnet_lib.teaching.checks.engine import Mistake
+from resnet_lib.teaching.checks.engine import Mistake, call, wanted_signature
 from resnet_lib.teaching.checks.facts import counts_of, facts_of, first_that_ran
-from resnet_lib.teaching.checks.functions import close, each
-from resnet_lib.teaching.checks.observe import Case, Seen, Trace, built, gradients_of, observe, shape_of
+from resnet_lib.teaching.checks.functions import each
+from resnet_lib.teaching.checks.matching import agreement, shapes_of
+from resnet_lib.teaching.checks.observe import Case, Seen, built, observe, shape_of, weightless
+from resnet_lib.teaching.checks.room import own_work, rest
 
-ORDERS = 2000  # at most so many matchings are tried
+Shapes = Counter[tuple[int, ...]]
+Make = Callable[[Case, Sequence[Edit]], nn.Module | None]
+FOREIGN = {  # functions that none of the course's blocks calls, by the key of the mistake
+    "dropout": "dropout",
+    "other-norm": "group_norm|instance_norm|layer_norm|rms_norm",
+    "other-activation": "leaky_relu|prelu|rrelu|elu|selu|celu|gelu|silu|mish|hardswish|relu6|softplus|sigmoid|tanh",
+    "ends-in-softmax": "softmax",
+}
+_shapes_of_slips: dict[tuple[str, str], list[Shapes | None]] = {}  # by exercise and case: they never change
+
+
+class Slip(NamedTuple):
+    """One way to make one mistake."""
+
+    keys: list[str]
+    edit: Edit
+    shapes: Shapes | None  # of the weights in the first case; None where it cannot be made there
+
+    @property
+    def rank(self) -> int:
+        return {"": 0, "residual": 1, "forward": 2}[getattr(self.edit, "method", "")]
 
 
 def compare_modules(
@@ -35,201 +55,142 @@ def compare_modules(
 ) -> str:
     """Praise if what `build` makes equals what `reference` makes in all cases; else a Mistake, by name if it has one.
 
-    net=True is for large nets: no gradients, built without memory as long as that will do, one slip at a time.
+    net=True is for large nets: of the gradients only the input's, built without memory as long as that will do, one
+    slip at a time.
     """
+    make = partial(_edited, reference, net, {})
     if net:
-        _weigh(build, cases[0], reference, slips)
-    seen = [observe(build, case, gradients=not net) for case in cases]
-    expected = [_shapes(_edited(reference, one.case, [], net)) for one in seen]
-    if any(wanted and not one.parameters for one, wanted in zip(seen, expected, strict=True)):
+        _weigh(build, cases[0], make, slips)
+    seen = [observe(build, case, net=net) for case in cases]
+    rest()
+    rights = [make(case, []) for case in cases]
+    if any(shapes_of(right) and not one.parameters for one, right in zip(seen, rights, strict=True)):
         raise Mistake("no-parameters")
-    results = [agreement(one, _edited(reference, one.case, [], net), net=net, thorough=True) for one in seen]
-    if set(results) == {"yes"}:
-        count = sum(p.numel() for p in seen[0].parameters)
-        shapes = f"{len(cases)} shapes" if len(cases) > 1 else "one shape"
-        also = "" if net else " and gradients"
-        return f"{shapes}, train and eval mode: outputs{also} equal the library's. Parameters here: {count:,}."
-    right = _edited(reference, first_that_ran(seen).case, [], net)
-    assert right is not None
-    facts = facts_of(seen, right, net)
-    for keys, edits in _candidates(slips, pairs and not net):
-        telling, works = False, False
-        for one, wanted in zip(seen, expected, strict=True):
-            wrong = _edited(reference, one.case, edits, net)
-            result = agreement(one, wrong, net=net)
-            if result not in ("yes", "error"):
-                break
-            telling, works = telling or _shapes(wrong) != wanted, works or result == "yes"
-        else:
-            if telling or works:
-                raise Mistake(*keys, **facts)
-    _explain(seen, results, facts)
-    raise AssertionError
+    facts: dict[str, object] = {}
+    misfits = all(one.misfit for one in seen if one.error)  # other errors have nothing to do with the architecture
+    known = Counter(map(shape_of, seen[0].parameters))
+    for every in (False, True):  # orders; the unlikely ones last, since they take long
+        found = _agreements(seen, rights, net, every)
+        if set(found) == {"yes"}:
+            count = sum(p.numel() for p in seen[0].parameters)
+            shapes = f"{len(cases)} shapes" if len(cases) > 1 else "one shape"
+            also = "" if net else " and gradients"
+            return f"{shapes}, train and eval mode: outputs{also} equal the library's. Parameters here: {count:,}."
+        facts = facts or facts_of(first_that_ran(seen), reference, net)
+        if set(found) <= {"yes", "gradient"}:
+            raise Mistake("gradient-differs", **facts)
+        if not every and misfits:
+            fitting = [slip for slip in _slips(slips, cases[0], make) if slip.shapes == known]
+            _name(seen, ((slip.keys, [slip.edit]) for slip in fitting), make, net, facts)
+    if any(one.idle for one in seen):
+        if set(_agreements([one.without_idle() for one in seen], rights, net, True)) == {"yes"}:
+            raise Mistake("unused-layer", **facts)
+    for key, pattern in FOREIGN.items():
+        if any(
+            re.fullmatch(rf"(feature_|alpha_|log_)?({pattern})(\dd)?_?", name) for one in seen for name in one.calls
+        ):
+            raise Mistake(key)
+    if pairs and not net and misfits:
+        _name(seen, _pairs(_slips(slips, cases[0], make), known, shapes_of(make(cases[0], []))), make, net, facts)
+    raise _in_words(seen, found, facts)
 
 
-def agreement(seen: Seen, wrong_or_right: nn.Module | None, *, net: bool = False, thorough: bool = False) -> str:
-    """ "yes", or where the two part: "parameters", "train", "eval", "gradient". "error": both fail in this case."""
-    module = wrong_or_right
-    if module is None:
-        return "parameters"
-    parameters, case = list(module.parameters()), seen.case
-    shapes = [shape_of(p) for p in parameters]
-    if _shapes(module) != Counter(map(shape_of, seen.parameters)):
-        return "parameters"
-    try:
-        trace = Trace(parameters)
-        with torch.no_grad(), trace, torch.device(parameters[0].device if parameters else "cpu"):
-            module.train()(case.input(1).to(parameters[0].device if parameters else "cpu"))
-        if seen.error:
-            return "train"
-    except (RuntimeError, ValueError, TypeError, IndexError):
-        return "error" if seen.error else "train"
-    names = {id(p): name for name, p in module.named_parameters()}
-    used = [*trace.used, *(i for i in range(len(shapes)) if i not in trace.used)]
-    furthest = "train"
-    slots = _slots(module, parameters)
-    for order in _orders(seen, shapes, [names[id(p)] for p in parameters], used, net, thorough):
-        values = [seen.parameters[order[place]].detach().view(parameters[place].shape) for place in range(len(shapes))]
-        mine = [nn.Parameter(value) for value in values]
-        for place, where in slots:
-            for owner, name in where:
-                owner._parameters[name] = mine[place]
-        result = _plays_along(seen, module, mine, order, net, thorough)
-        if result == "yes":
-            return result
-        furthest = max(furthest, result, key=["train", "eval", "gradient"].index)
-    return furthest
+def _agreements(seen: Sequence[Seen], rights: Sequence[nn.Module | None], net: bool, every: bool) -> list[str]:
+    return [agreement(*two, net=net, gradients=True, every=every) for two in zip(seen, rights, strict=True)]
 
 
-def _plays_along(
-    seen: Seen, module: nn.Module, mine: Sequence[Tensor], order: Mapping[int, int], net: bool, thorough: bool
-) -> str:
-    """With weights in place, does the module do what the learner's did?"""
-    _start_statistics(module)
-    for step, (train, seed) in enumerate(((True, 1), (True, 2), (False, 1))):
-        with_gradients = thorough and step == 0 and bool(seen.gradients)
-        x = seen.case.input(seed).requires_grad_(with_gradients)
-        torch.manual_seed(step)
-        with nullcontext() if with_gradients else torch.no_grad():
-            output = module.train(train)(x.clone())
-        if not close(seen.outputs[step], output, 2e-3 if net else 2e-4):
-            return "eval" if step == 2 else "train"
-        if with_gradients:
-            found = gradients_of(output, [*mine, x])
-            gradients = {order.get(place, -1): gradient for place, gradient in found.items()}
-    if thorough and seen.gradients:
-        for place, gradient in seen.gradients.items():
-            if not close(gradient.flatten(), gradients[place].flatten(), 1e-2):
-                return "gradient"
-    return "yes"
-
-
-def _orders(
-    seen: Seen, shapes: Sequence[Any], names: Sequence[str], used: Sequence[int], net: bool, thorough: bool
-) -> Iterator[dict[int, int]]:
-    """Matchings {place here: place there}, the likely ones first, each once."""
-    here, there = {}, {}
-    for wanted in dict.fromkeys(shapes):
-        here[wanted] = [place for place in used if shapes[place] == wanted]
-        there[wanted] = [place for place in seen.used if shape_of(seen.parameters[place]) == wanted]
-
-    def match(mine: Mapping[Any, Sequence[int]], theirs: Mapping[Any, Sequence[int]]) -> dict[int, int]:
-        return {a: b for wanted in mine for a, b in zip(mine[wanted], theirs[wanted], strict=True)}
-
-    # A learner may compute the shortcut first: then a block's `downsample` comes before its branch.
-    block = [re.sub(r"(conv\d|bn\d|downsample)\b.*", "", name) for name in names]
-    first = {prefix: used.index(next(p for p in used if block[p] == prefix)) for prefix in set(block)}
-    turned = sorted(used, key=lambda p: (first[block[p]], "downsample" not in names[p], used.index(p)))
-    likely = [
-        match(here, there),
-        match({wanted: [p for p in turned if shapes[p] == wanted] for wanted in here}, there),
-        match({wanted: sorted(places) for wanted, places in here.items()}, {w: sorted(p) for w, p in there.items()}),
-    ]
-    every: Iterator[dict[int, int]] = iter(())
-    if thorough and not net:
-        groups = [
-            [(wanted, order) for order in permutations(there[wanted])] for wanted in there if len(there[wanted]) < 8
-        ]
-        if len(groups) == len(there):
-            every = (match(here, dict(choice)) for choice in product(*groups))
-    tried: list[dict[int, int]] = []
-    for order in islice(chain(likely, every), ORDERS):
-        if order not in tried[:3]:
-            tried.append(order)
-            yield order
-
-
-def _weigh(build: Any, case: Case, reference: Any, slips: Mapping[str, Any]) -> None:
+def _weigh(build: Any, case: Case, make: Make, slips: Edits) -> None:
     """The weights of a large net are counted before any is filled: some mistakes show in their shapes alone."""
-    with torch.device("meta"):
+    with weightless():
         try:
-            mine = _shapes(built(build, case))
+            mine = built(build, case)
         except Mistake as mistake:
             if mistake.keys == ("raises",):
                 return  # not every code can be built without memory
             raise
-        wanted = _shapes(reference(*case.args))
-        if mine == wanted:
+    with own_work():
+        right, shapes = make(case, []), shapes_of(mine)
+        if right is None or shapes == shapes_of(right):
             return
-        for key, edit in each(slips):
-            wrong = _edited(reference, case, [edit], net=True)
-            if wrong is not None and _shapes(wrong) == mine:
-                raise Mistake(*key.split(", "), **counts_of(mine, wanted))
-        raise Mistake("parameters" if mine else "no-parameters", **counts_of(mine, wanted))
+        named = {tuple(slip.keys) for slip in _slips(slips, case, make) if slip.shapes == shapes}
+    counts = counts_of(list(mine.parameters()), list(right.parameters()))
+    if len(named) < 2:  # several have to be run
+        if shapes and not named:
+            with weightless(), torch.no_grad():
+                call(mine, torch.zeros(case.shape))
+        raise Mistake(*(named.pop() if named else ["parameters" if shapes else "no-parameters"]), **counts)
 
 
-def _candidates(slips: Mapping[str, Any], pairs: bool) -> Iterator[tuple[list[str], list[Edit]]]:
-    """One mistake, then two at a time."""
-    single = list(each(slips))
-    for key, edit in single:
-        yield key.split(", "), [edit]
-    if pairs:
-        for key, edit in single:
-            for other, second in single:
-                if other != key:
-                    yield [*key.split(", "), *other.split(", ")], [edit, second]
+def _slips(slips: Edits, case: Case, make: Make) -> list[Slip]:
+    every = [(key.split(", "), edit) for key, edit in each(slips)]
+    name = wanted_signature(), repr(case.args)
+    if name not in _shapes_of_slips:
+        modules = (make(case, [edit]) for _, edit in every)
+        _shapes_of_slips[name] = [None if module is None else shapes_of(module) for module in modules]
+    return [Slip(keys, edit, shapes) for (keys, edit), shapes in zip(every, _shapes_of_slips[name], strict=True)]
 
 
-def _edited(reference: Callable[..., nn.Module], case: Case, edits: Sequence[Edit], net: bool) -> nn.Module | None:
+def _name(seen: Sequence[Seen], candidates: Iterable[Any], make: Make, net: bool, facts: Mapping[str, Any]) -> None:
+    """Raise the first of the (keys, edits) that do what the learner's module does."""
+    for keys, edits in candidates:
+        if all(agreement(one, make(one.case, edits), net=net) == "yes" for one in seen):
+            raise Mistake(*keys, **facts)
+
+
+def _pairs(slips: Iterable[Slip], mine: Shapes, right: Shapes) -> Iterator[tuple[list[str], list[Edit]]]:
+    """Two mistakes at a time, layers first. Of two formulas for the same thing only one can be; two mistakes of which
+    one alone changes the weights have that one's."""
+    ways = Counter[str]()
+    few = []
+    for slip in slips:
+        ways[slip.keys[0]] += 1
+        if slip.shapes is not None and ways[slip.keys[0]] < 5:
+            few.append(slip)
+    for one, two in combinations(sorted(few, key=lambda slip: slip.rank), 2):
+        changed = [slip.shapes for slip in (one, two) if slip.shapes != right] or [right]
+        fits = len(changed) == 2 or changed[0] == mine
+        if fits and one.keys != two.keys and (one.rank == 0 or one.rank != two.rank):
+            yield list(dict.fromkeys([*one.keys, *two.keys])), [one.edit, two.edit]
+
+
+def _edited(
+    reference: Callable[..., nn.Module], net: bool, built: dict[int, nn.Module], case: Case, edits: Sequence[Edit]
+) -> nn.Module | None:
     """The reference with mistakes made in it; a large net without memory, which the learner's weights will bring."""
     try:
-        with torch.device("meta") if net else nullcontext():
-            module = reference(*deepcopy(case.args))
+        with weightless() if net else nullcontext():
+            if id(case) not in built:
+                built[id(case)] = reference(*deepcopy(case.args))
+            module = _twin(built[id(case)])
             for edit in edits:
                 module = edit(module) or module
     except (AttributeError, TypeError, ValueError, KeyError, IndexError):
         return None  # this mistake cannot be made here
+    for part in module.modules():
+        if isinstance(part, Block):
+            setattr(part, "add", torch.add)  # noqa: B010 - where it fails, the shapes are those of any sum
     return module
 
 
-def _explain(seen: Sequence[Seen], results: Sequence[str], facts: Mapping[str, Any]) -> None:
+def _twin(module: nn.Module) -> nn.Module:
+    """The same tensors in modules of its own: built in a tenth of the time."""
+    twin = copy(module)
+    twin._parameters, twin._buffers = module._parameters.copy(), module._buffers.copy()
+    twin._modules = {name: part if part is None else _twin(part) for name, part in module._modules.items()}
+    return twin
+
+
+def _in_words(seen: Sequence[Seen], results: Sequence[str], facts: Mapping[str, Any]) -> Mistake:
     """No name fits: say where the first difference is."""
     bad = next(i for i, result in enumerate(results) if result != "yes")
     if (error := next((one.error for one in seen if one.error), None)) is not None:
-        raise error
+        return error
+    if not seen[bad].steady:
+        return Mistake("unsteady", **facts)
     if results[bad] == "parameters":
-        raise Mistake("parameters", **facts)
+        return Mistake("parameters", **facts)
     if facts.get("given_shape") != facts.get("wanted_shape"):
-        raise Mistake("wrong-shape", **facts)
-    if results[bad] in ("eval", "gradient"):
-        raise Mistake(f"{results[bad]}-differs", **facts)
-    raise Mistake("layers" if facts.get("given_layers") != facts.get("wanted_layers") else "order", **facts)
-
-
-def _shapes(module: nn.Module | None) -> Counter[tuple[int, ...]]:
-    return Counter(map(shape_of, module.parameters() if module is not None else ()))
-
-
-def _slots(module: nn.Module, parameters: Sequence[Tensor]) -> list[tuple[int, list[tuple[nn.Module, str]]]]:
-    """Where each parameter is kept; one that is shared is kept in several places."""
-    where = [(owner, name, p) for owner in module.modules() for name, p in owner._parameters.items()]
-    return [(place, [(o, n) for o, n, p in where if p is parameter]) for place, parameter in enumerate(parameters)]
-
-
-def _start_statistics(module: nn.Module) -> None:
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            for name, buffer in norm._buffers.items():
-                if buffer is not None:
-                    start = torch.ones if name == "running_var" else torch.zeros
-                    norm._buffers[name] = start(buffer.shape, dtype=buffer.dtype)
+        return Mistake("wrong-shape", **facts)
+    if results[bad] == "eval":
+        return Mistake("eval-differs", **facts)
+    return Mistake("layers" if facts.get("given_layers") != facts.get("wanted_layers") else "order", **facts)

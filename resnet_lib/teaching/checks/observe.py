@@ -1,21 +1,24 @@
-"""Watch a learner's module at work: what it puts out, which weights it uses, which layers it runs."""
+"""Watch a learner's module at work: what it puts out, which weights it uses, which functions it calls."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from resnet_lib.teaching.checks.engine import Mistake, borrow, call, describe, kind
-from resnet_lib.teaching.checks.functions import finite, random
+from resnet_lib.teaching.checks.engine import Mistake, call, describe, kind
+from resnet_lib.teaching.checks.functions import close, finite, gradients_of, honest, random
+from resnet_lib.teaching.checks.room import borrow
+
+Shapes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -38,75 +41,111 @@ class Seen:
     outputs: list[Tensor] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by place in `parameters`; -1: of the input
     used: list[int] = field(default_factory=list)  # places in `parameters`, in the order of use
-    kinds: Counter[str] = field(default_factory=Counter)
+    idle: list[int] = field(default_factory=list)  # places of those that no function was called with
+    calls: Counter[str] = field(default_factory=Counter)
+    steady: bool = True  # does eval mode give the same twice?
     error: Mistake | None = None
+    misfit: Shapes = ()  # of the tensors in the call that failed
+
+    def without_idle(self) -> "Seen":
+        """As if the layers that do nothing were not there."""
+        kept = [place for place in range(len(self.parameters)) if place not in self.idle]
+        gradients = {new: self.gradients[old] for new, old in enumerate(kept) if old in self.gradients}
+        return replace(
+            self,
+            parameters=[self.parameters[place] for place in kept],
+            gradients=gradients | {-1: self.gradients[-1]} if self.gradients else {},
+            used=[kept.index(place) for place in self.used if place in kept],
+            idle=[],
+        )
 
 
-class Trace(TorchDispatchMode):
-    """Which parameters a forward pass uses, in which order, and how many layers of which kind it runs."""
+class Trace(TorchFunctionMode):
+    """Which parameters a forward pass uses, in which order, and which functions of torch it calls."""
 
     def __init__(self, parameters: Sequence[Tensor]):
         super().__init__()
         self.places: dict[object, int] = {id(p): place for place, p in enumerate(parameters)}
         self.places |= {self._storage(p): place for place, p in enumerate(parameters) if not p.is_meta}
         self.used: dict[int, None] = {}
-        self.kinds: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.misfit: Shapes = ()
 
     @staticmethod
     def _storage(tensor: Tensor) -> tuple[str, int]:
         return "storage", tensor.untyped_storage().data_ptr()
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, Tensor):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        try:
+            result = function(*args, **(kwargs or {}))
+        except Exception:
+            self.misfit = tuple(sorted(tuple(tensor.shape) for tensor in tensors))
+            raise
+        if isinstance(result, Tensor):  # reading a shape is no use
+            for tensor in tensors:
                 place = self.places.get(id(tensor))
-                if place is None and not tensor.is_meta:
+                if place is None and not tensor.is_meta and tensor.layout == torch.strided:
                     place = self.places.get(self._storage(tensor))
                 if place is not None:
                     self.used.setdefault(place)
-        name = function.overloadpacket.__name__
-        for pattern in ("batch_norm", "conv", "relu", "max_pool", "addmm"):
-            if pattern in name:
-                self.kinds[{"batch_norm": "norm", "max_pool": "pool", "addmm": "linear"}.get(pattern, pattern)] += 1
+        self.calls[getattr(function, "__name__", "")] += 1
+        return result
+
+
+class _Unfilled(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
+            return args[0] if args else (kwargs or {})["tensor"]
         return function(*args, **(kwargs or {}))
 
 
-def observe(build: Any, case: Case, *, gradients: bool = True) -> Seen:
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Modules are built without memory. Drawing their weights would do nothing, and take long."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+def observe(build: Any, case: Case, *, net: bool = False) -> Seen:
     """Build the learner's module and watch it. Errors of a forward pass are kept, since a shape may be the lesson."""
     module = built(build, case)
     parameters = list(module.parameters())
     fill(parameters)
     seen = Seen(case, parameters)
-    for step, (train, seed) in enumerate(((True, 1), (True, 2), (False, 1))):
-        x = case.input(seed).requires_grad_(gradients and step == 0)
+    steps = [(True, 1), (True, 2), (False, 1)] + ([] if net else [(False, 1)])
+    for step, (train, seed) in enumerate(steps):
+        x = case.input(seed).requires_grad_(step == 0)
         fed = x.clone()
         version = fed._version
-        module.train(train)
-        torch.manual_seed(step)
+        call(module.train, train)
+        torch.default_generator.manual_seed(step)
         trace = Trace(parameters)
         try:
-            with trace if step == 0 else nullcontext(), nullcontext() if gradients or step == 0 else torch.no_grad():
+            with trace if step == 0 else torch.no_grad() if net else nullcontext():
                 output = call(module, fed, doing=f"{describe(case.args)} with an input of shape {case.shape}")
         except Mistake as mistake:
             if step:
                 raise Mistake("raises-later", **mistake.evidence) from None
-            seen.error = mistake
+            seen.error, seen.misfit = mistake, trace.misfit
+            seen.used = [*trace.used, *(place for place in range(len(parameters)) if place not in trace.used)]
             break
         if not isinstance(output, Tensor):
             raise Mistake("returns-none" if output is None else "not-a-tensor", given=f"a {kind(output)}")
-        if fed._version != version:
+        output = honest(output)
+        if fed._version != version or not torch.equal(fed, x):
             raise Mistake("changes-input", case=describe(case.args))
         if not finite(output):
             raise Mistake("nan", case=describe(case.args))
+        if step == 3:
+            seen.steady = close(seen.outputs[2], output)
+            break
         seen.outputs.append(output.detach().clone())
         if step == 0:
-            seen.used, seen.kinds = (
-                [*trace.used, *(i for i in range(len(parameters)) if i not in trace.used)],
-                trace.kinds,
-            )
-            if gradients and output.dtype.is_floating_point:
-                seen.gradients = gradients_of(output, [*parameters, x])
-                seen.gradients[-1] = seen.gradients.pop(len(parameters))
+            seen.idle = [place for place in range(len(parameters)) if place not in trace.used]
+            seen.used, seen.calls = [*trace.used, *seen.idle], trace.calls
+            if output.dtype.is_floating_point:
+                seen.gradients = gradients_by_place(output, [] if net else parameters, x)
     return seen
 
 
@@ -116,21 +155,22 @@ def built(build: Any, case: Case) -> nn.Module:
     if module is None:
         raise Mistake("returns-none")
     if not isinstance(module, nn.Module) or isinstance(module, type):
-        raise Mistake("not-a-module", got=kind(module))
-    try:
+        raise Mistake("not-a-module", got=f"a value of type {kind(module)}")
+    if "_modules" not in vars(module):
+        raise Mistake("no-super-init")
+    if any(map(is_lazy, call(module.parameters))):
+        with torch.no_grad():
+            call(module.eval(), torch.zeros(case.shape))
         if any(map(is_lazy, module.parameters())):
-            with torch.no_grad():
-                module.eval()(case.input(0))
-    except AttributeError:
-        raise Mistake("no-super-init") from None
-    return borrow(module)
+            raise Mistake("unused-lazy")
+    return call(borrow, module)
 
 
 def fill(parameters: Sequence[Tensor]) -> None:
     """Random weights that let no mistake hide: gammas and betas of both signs, none of them near 0 or 1."""
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(1 << 16, generator=generator)
-    for parameter in parameters:
+    for parameter in (p for p in parameters if p.is_floating_point() and not p.is_meta):
         count, vector = parameter.numel(), parameter.squeeze().ndim < 2
         start = int(torch.randint(1 << 14, (), generator=generator))
         values = (
@@ -143,20 +183,29 @@ def fill(parameters: Sequence[Tensor]) -> None:
         parameter.data = values.view(parameter.shape).clone()
 
 
-def gradients_of(output: Tensor, of: Sequence[Tensor]) -> dict[int, Tensor]:
+def gradients_by_place(output: Tensor, parameters: Sequence[Tensor], x: Tensor) -> dict[int, Tensor]:
+    """The gradients of a weighted sum of the output; that of the input at -1."""
     if not output.requires_grad:
         raise Mistake("no-gradient")
     total = (output * random(*output.shape, seed=5)).sum()
-    try:
-        found = torch.autograd.grad(
-            total, [t for t in of if t.requires_grad], allow_unused=True, materialize_grads=True
-        )
-    except RuntimeError as error:
-        raise Mistake("in-place" if "inplace" in str(error) else "no-gradient") from None
-    iterator = iter(found)
-    return {place: next(iterator) if t.requires_grad else torch.zeros_like(t) for place, t in enumerate(of)}
+    learning = [place for place, parameter in enumerate(parameters) if parameter.requires_grad]
+    *found, of_input = gradients_of(total, [*(parameters[place] for place in learning), x])
+    gradients = {place: torch.zeros_like(parameter) for place, parameter in enumerate(parameters)}
+    return gradients | dict(zip(learning, found, strict=True)) | {-1: of_input}
 
 
 def shape_of(parameter: Tensor) -> tuple[int, ...]:
-    """Without axes of length 1, so that a 1×1 convolution may be written as a matrix."""
-    return tuple(parameter.squeeze().shape) or (1,)
+    """The shape by which weights are matched: a 1×1 convolution may be written as a matrix from the left or the right,
+    a larger one as a matrix for `unfold`."""
+    squeezed = parameter.squeeze()
+    if squeezed.ndim < 2:
+        return tuple(squeezed.shape) or (1,)
+    return tuple(sorted((squeezed.shape[0], squeezed[0].numel())))
+
+
+def shaped_like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A weight of the learner's, or its gradient, in the shape that it has here."""
+    value = value.detach().squeeze()
+    if value.ndim == 2 and value.shape[0] != parameter.squeeze().shape[0]:
+        value = value.T
+    return value.reshape(parameter.shape)

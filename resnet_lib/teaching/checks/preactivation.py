@@ -1,5 +1,6 @@
 """Checks of lesson 07 that are not about one block: what the shortcut keeps, Keras's pool, a whole V2 net."""
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -7,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, pad, relu
 
 from resnet_lib.models.cifar import cifar_resnet
-from resnet_lib.models.shortcuts import ProjectionShortcut
-from resnet_lib.teaching.checks.edits import Edits, biased, computes, drops, in_all_blocks
+from resnet_lib.models.shortcuts import ProjectionShortcut, make_shortcut
+from resnet_lib.teaching.checks.edits import Edit, Edits, biased, both, computes, drops, in_all_blocks
 from resnet_lib.teaching.checks.engine import exercise
 from resnet_lib.teaching.checks.functions import compare, random
 from resnet_lib.teaching.checks.modules import compare_modules
-from resnet_lib.teaching.checks.nets import another_block, one_more_everywhere, stage_strides
+from resnet_lib.teaching.checks.net_edits import block_counts, head_of, share_blocks
 from resnet_lib.teaching.checks.observe import Case
 
 
@@ -59,40 +60,40 @@ def check_keras_pool(learners: Any) -> str:
     return compare(learners, cases, lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 2), slips)
 
 
-def forward_of(net: Any, x: Tensor, *, norm: bool = True, activate: bool = True) -> Tensor:
-    """A V2 net's forward pass, with its last norm or ReLU left out."""
-    for stage in net.stages():
-        x = stage(x)
-    x = net.norm(x) if norm else x
-    return net.fc(net.avgpool(relu(x) if activate else x).flatten(1))
+def ending(finish: Callable[[Any, Tensor], Tensor], stem: Callable[[Any, Tensor], Tensor] | None = None) -> Edit:
+    """The same net with another end: `finish` takes what the last block puts out; `stem` is another beginning."""
+
+    def formula(net: Any, x: Tensor) -> Tensor:
+        return finish(net, nn.Sequential(*net.stages())((stem or (lambda net, x: net.conv1(x)))(net, x)))
+
+    return computes(formula)
+
+
+def activated(net: Any, x: Tensor) -> Tensor:
+    return head_of(net, relu(net.norm(x)))
 
 
 def stem_norm(net: Any) -> None:
-    """V1's norm and ReLU behind the first convolution, as if the first block had none."""
+    """V1's norm and ReLU behind the first convolution."""
     net.bn1 = nn.BatchNorm2d(net.conv1.out_channels)
-    computes(lambda net, x: forward_of(net, relu(net.bn1(net.conv1(x)))))(net)
+    ending(activated, lambda net, x: relu(net.bn1(net.conv1(x))))(net)
 
 
-def norm_after_pool(net: Any, x: Tensor) -> Tensor:
-    for stage in net.stages():
-        x = stage(x)
-    return net.fc(relu(net.norm(net.avgpool(x))).flatten(1))
+def restrided(*strides: int) -> Edit:
+    """Other strides of the stages, shortcuts and all."""
+
+    def edit(net: Any) -> None:
+        for stage, stride in zip(net.stages(), strides, strict=True):
+            block = stage[0]
+            block.conv1.stride = (stride, stride)
+            block.downsample = make_shortcut("A", block.in_channels, block.out_channels, stride)
+
+    return edit
 
 
-def first_shortcut(activated: bool) -> Any:
-    return lambda net: setattr(net.stages()[0][0], "activate_shortcut", activated)
-
-
-def every_shortcut_activated(net: Any) -> None:
-    in_all_blocks(lambda block: setattr(block, "activate_shortcut", True))(net)
-
-
-def projected(net: Any) -> None:
-    def edit(block: Any) -> None:
-        if block.in_channels != block.out_channels:
-            block.downsample = ProjectionShortcut(block.in_channels, block.out_channels, block.stride, norm=False)
-
-    in_all_blocks(edit)(net)
+def projected(block: Any) -> None:
+    if block.in_channels != block.out_channels:
+        block.downsample = ProjectionShortcut(block.in_channels, block.out_channels, block.stride, norm=False)
 
 
 @exercise("preact_net(depth)", seconds=20)
@@ -101,31 +102,23 @@ def check_preact_net(learners: Any) -> str:
     conv 3×3 from 1 to 8 channels; stages of 8, 16, 32 channels and strides 1, 2, 2; the first block of the net with
     activate_shortcut=True; norm, ReLU, global average pool, linear layer to 10 classes."""
 
-    def without_norm(net: Any) -> None:
-        drops("norm")(net)
-        computes(lambda net, x: forward_of(net, net.conv1(x), norm=False))(net)
-
-    def without_both(net: Any) -> None:
-        drops("norm")(net)
-        computes(lambda net, x: forward_of(net, net.conv1(x), norm=False, activate=False))(net)
-
     slips: Edits = {
-        "no-final-norm": without_norm,
-        "no-final-norm, no-final-relu": without_both,
-        "no-final-relu": computes(lambda net, x: forward_of(net, net.conv1(x), activate=False)),
+        "no-final-norm": both(drops("norm"), ending(lambda net, x: head_of(net, relu(x)))),
+        "no-final-norm, no-final-relu": both(drops("norm"), ending(head_of)),
+        "no-final-relu": ending(lambda net, x: head_of(net, net.norm(x))),
         "stem-norm": stem_norm,
-        "norm-after-pool": computes(lambda net, x: norm_after_pool(net, net.conv1(x))),
-        "first-shortcut-raw": first_shortcut(False),
-        "every-shortcut-activated": every_shortcut_activated,
-        "one-block-more": [one_more_everywhere, *(another_block(stage, True) for stage in range(3))],
-        "one-block-less": [another_block(stage, False) for stage in range(3)],
-        "strides-1111": stage_strides(1, 1, 1),
-        "strides-2222": stage_strides(2, 2, 2),
-        "projects-option-b": projected,
+        "norm-after-pool": ending(lambda net, x: net.fc(relu(net.norm(net.avgpool(x))).flatten(1))),
+        "first-shortcut-raw": lambda net: setattr(net.stages()[0][0], "activate_shortcut", False),
+        "every-shortcut-activated": in_all_blocks(lambda block: setattr(block, "activate_shortcut", True)),
+        **block_counts(3),
+        "shares-blocks": share_blocks,
+        "strides-1111": restrided(1, 1, 1),
+        "strides-2222": restrided(2, 2, 2),
+        "projects-option-b": in_all_blocks(projected),
         "relu-after-add": in_all_blocks(computes(lambda block, x: relu(type(block).forward(block, x)))),
         "post-activation-net": lambda net: cifar_resnet(2 + 6 * len(net.stages()[0]), in_channels=1, width=8),
         "conv-bias": [biased("conv1"), biased()],
-    }  # fmt: skip
+    }
     cases = [Case((8,), (4, 1, 14, 14)), Case((14,), (3, 1, 10, 10))]
 
     def reference(depth: int) -> nn.Module:

@@ -10,8 +10,9 @@ from torch.nn.functional import pad
 
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
-from resnet_lib.teaching.checks.engine import Mistake, borrow, call, exercise, kind
+from resnet_lib.teaching.checks.engine import Mistake, call, exercise, kind
 from resnet_lib.teaching.checks.functions import compare, random
+from resnet_lib.teaching.checks.room import borrow
 
 
 @exercise("warm_up(step, warm_steps, peak)")

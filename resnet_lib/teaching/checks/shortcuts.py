@@ -1,13 +1,14 @@
 """Checks of lesson 04: the three shortcuts, and when a block needs which."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, max_pool2d, pad, relu
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d, pad, relu
 
 from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
-from resnet_lib.teaching.checks.edits import Edits
+from resnet_lib.teaching.checks.edits import LAYERS, Edit, Edits, biased, resized
 from resnet_lib.teaching.checks.engine import exercise
 from resnet_lib.teaching.checks.functions import compare, random
 from resnet_lib.teaching.checks.modules import compare_modules
@@ -30,21 +31,34 @@ def check_zero_pad(learners: Any) -> str:
     def right(x: torch.Tensor, out: int, s: int) -> torch.Tensor:
         return ZeroPadShortcut(x.shape[1], out, s)(x)
 
-    def both_sides(x: torch.Tensor, out: int, s: int) -> torch.Tensor:
+    def both_sides(x: torch.Tensor, out: int, s: int, more: int) -> torch.Tensor:
         new = out - x.shape[1]
-        return pad(x[:, :, ::s, ::s], (0, 0, 0, 0, new // 2, new - new // 2))
+        front = (new + more) // 2
+        return pad(x[:, :, ::s, ::s], (0, 0, 0, 0, front, new - front))
 
     slips = {
         "pads-in-front": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, out - x.shape[1], 0)),
-        "pads-both-sides": both_sides,
-        "averages": lambda x, out, s: append(avg_pool2d(x, s, ceil_mode=True), out),
-        "pools-max": lambda x, out, s: append(max_pool2d(x, s, ceil_mode=True), out),
+        "pads-both-sides": [lambda x, out, s, more=more: both_sides(x, out, s, more) for more in (0, 1)],
+        "averages": [
+            *(lambda x, out, s, up=up: append(avg_pool2d(x, s, ceil_mode=up), out) for up in (True, False)),
+            lambda x, out, s: append(adaptive_avg_pool2d(x, (-(-x.shape[2] // s), -(-x.shape[3] // s))), out),
+        ],
+        "pools-max": [lambda x, out, s, up=up: append(max_pool2d(x, s, ceil_mode=up), out) for up in (True, False)],
         "no-stride": lambda x, out, s: append(x, out),
         "no-new-channels": lambda x, out, s: x[:, :, ::s, ::s],
-        "pads-image": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, out - x.shape[1])),
+        "pads-image": [
+            lambda x, out, s: pad(x[:, :, ::s, ::s], (0, out - x.shape[1])),
+            lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, out - x.shape[1])),
+        ],
+        "pads-batch": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, 0, 0, out - x.shape[1])),
         "pads-all-channels": lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, out)),
         "pads-ones": lambda x, out, s: append(x[:, :, ::s, ::s], out, 1.0),
-        "cuts-image": lambda x, out, s: append(x[:, :, : -(-x.shape[2] // s), : -(-x.shape[3] // s)], out),
+        "repeats-channels": lambda x, out, s: torch.cat([x] * out, 1)[:, :out, ::s, ::s],
+        "cuts-image": [
+            lambda x, out, s: append(x[:, :, : -(-x.shape[2] // s), : -(-x.shape[3] // s)], out),
+            lambda x, out, s: append(x[:, :, :s, :s], out),
+        ],
+        "subsamples-channels": lambda x, out, s: append(x[:, ::s, ::s], out),
         "subsamples-one-axis": [
             lambda x, out, s: append(x[:, :, ::s], out),
             lambda x, out, s: append(x[:, :, :, ::s], out),
@@ -64,7 +78,8 @@ def check_needs_projection(learners: Any) -> str:
         "projection-by-channels": lambda i, o, s: i != o,
         "and-for-or": lambda i, o, s: i != o and s != 1,
         "turned-round": [lambda i, o, s: i == o and s == 1, lambda i, o, s: i == o or s == 1],
-        "only-more-channels": lambda i, o, s: o > i or s != 1,
+        "only-more-channels": [lambda i, o, s: o > i or s != 1, lambda i, o, s: o > i],
+        "expansion-twice": lambda i, o, s: i != 4 * o or s != 1,
         "always": lambda i, o, s: True,
         "never": lambda i, o, s: False,
     }
@@ -76,11 +91,15 @@ def check_shortcut_parameters(learners: Any) -> str:
     """shortcut_parameters(in_channels, out_channels): of a projection, a 1×1 convolution without bias and its norm."""
     slips = {
         "forgets-norm": lambda i, o: i * o,
-        "counts-bias": [lambda i, o: i * o + 3 * o, lambda i, o: i * o + o],
-        "counts-3x3": [lambda i, o: 9 * i * o + 2 * o, lambda i, o: 9 * i * o],
+        "counts-bias": lambda i, o: i * o + 3 * o,
+        "half-a-norm": lambda i, o: i * o + o,
+        "counts-3x3": lambda i, o: 9 * i * o + 2 * o,
+        "counts-3x3, forgets-norm": lambda i, o: 9 * i * o,
+        "counts-3x3, counts-bias": lambda i, o: 9 * i * o + 3 * o,
         "counts-buffers": [lambda i, o: i * o + 4 * o, lambda i, o: i * o + 4 * o + 1],
-        "norm-of-input": lambda i, o: i * o + 2 * i,
+        "norm-of-input": [lambda i, o: i * o + 2 * i, lambda i, o: i * o + 2],
         "adds-channels": [lambda i, o: i + o, lambda i, o: i + o + 2 * o],
+        "counts-the-block": lambda i, o: 10 * i * o + 9 * o * o + 6 * o,
     }
     return compare(learners, [[64, 256], [256, 512], [3, 5], [1, 1]], lambda i, o: i * o + 2 * o, slips)
 
@@ -89,47 +108,25 @@ def check_shortcut_parameters(learners: Any) -> str:
 def check_projection(learners: Any) -> str:
     """Projection(in_channels, out_channels, stride): a 1×1 convolution without bias that strides, then batch norm."""
 
-    def conv(kernel: int, padding: int, **changes: Any) -> Any:
-        def edit(module: Any) -> None:
-            old = module[0]
-            module[0] = nn.Conv2d(
-                old.in_channels, old.out_channels, kernel, old.stride, padding, **{"bias": False, **changes}
-            )
+    def conv(kernel: int, padding: int, **changes: Any) -> Edit:
+        return lambda m: m.__setitem__(0, resized(kernel, padding, **changes)(m[0]))
 
-        return edit
+    def around(*before: nn.Module, between: Sequence[nn.Module] = (), after: Sequence[nn.Module] = ()) -> Edit:
+        return lambda m: nn.Sequential(*before, m[0], *between, m[1], *after)
 
-    def without_norm(module: Any) -> None:
-        module[1] = nn.Identity()
-
-    def without_stride(module: Any) -> None:
-        module[0].stride = (1, 1)
-
-    def norm_first(module: Any) -> Any:
-        old = module[0]
-        return nn.Sequential(nn.BatchNorm2d(old.in_channels), old)
-
-    def pool_first(module: Any) -> Any:
-        old = module[0]
-        conv = nn.Conv2d(old.in_channels, old.out_channels, 1, bias=False)
-        return nn.Sequential(nn.AvgPool2d(old.stride, ceil_mode=True), conv, module[1])
+    def pool_first(pool: Callable[..., nn.Module]) -> Edit:
+        return lambda m: nn.Sequential(pool(m[0].stride, ceil_mode=True), resized(1, stride=1)(m[0]), m[1])
 
     slips: Edits = {
-        "projection-no-norm": without_norm,
+        "projection-no-norm": lambda m: m.pop(1) and None,
         "projection-3x3": [conv(3, 1), conv(3, 0)],
-        "conv-bias": conv(1, 0, bias=True),
-        "no-stride": without_stride,
-        "relu-on-shortcut": [
-            lambda m: m.append(nn.ReLU()) and None,
-            lambda m: nn.Sequential(nn.ReLU(), *m),
-            lambda m: m.insert(1, nn.ReLU()) and None,
-        ],
-        "norm-first": norm_first,
-        "pools-shortcut": lambda m: nn.Sequential(
-            nn.AvgPool2d(m[0].stride, ceil_mode=True),
-            nn.Conv2d(m[0].in_channels, m[0].out_channels, 1, bias=False),
-            m[1],
-        ),
-        "wrong-eps": lambda m: setattr(m[1], "eps", 1e-3),
+        "conv-bias": biased(),
+        "no-stride": conv(1, 0, stride=1),
+        "relu-on-shortcut": [around(nn.ReLU()), around(between=[nn.ReLU()]), around(after=[nn.ReLU()])],
+        "norm-first": lambda m: nn.Sequential(nn.BatchNorm2d(m[0].in_channels), m[0]),
+        "pools-shortcut": [pool_first(nn.AvgPool2d), pool_first(nn.MaxPool2d)],
+        "two-projections": lambda m: m.extend(ProjectionShortcut(m[1].num_features, m[1].num_features)) and None,
+        **{key: LAYERS[key] for key in ("wrong-eps", "wrong-momentum", "no-running-statistics", "norm-without-gamma")},
     }
     cases = [Case((4, 6, 2), (3, 4, 6, 8)), Case((3, 8, 1), (2, 3, 5, 5)), Case((6, 5, 2), (4, 6, 7, 5))]
     return compare_modules(learners, cases, ProjectionShortcut, slips)
