@@ -18,7 +18,7 @@ import resnet_lib as rl
 from resnet_lib.probes import grids
 from resnet_lib.probes.grids import flow_net, load_grid, measure_flow
 from resnet_lib.training.history import History
-from resnet_lib.widgets import architecture, gradient_flow, landscape, lesions, paths, replay, shortcut
+from resnet_lib.widgets import architecture, gradient_flow, landscape, lesions, nets, paths, replay, shortcut
 from resnet_lib.widgets.explorer import Explorer, Still, undisturbed_learner
 from resnet_lib.widgets.svg import resolved
 
@@ -202,7 +202,7 @@ def test_shortcut_errors_are_the_real_ones_and_their_fixes_work() -> None:
 @pytest.mark.parametrize("net", architecture.NETS)
 def test_architecture_is_the_cost_table_of_the_whole_net(net: str, version: str) -> None:
     with torch.device("meta"):
-        whole = rl.build(architecture.config_of(net, version))
+        whole = rl.build(nets.config_of(net, version))
     view = architecture.view(net, version)
     assert view.table.rows == rl.cost_table(whole).rows
     assert architecture.field(view) == rl.receptive_field(whole)
