@@ -33,7 +33,7 @@ _HOME = {
     "probes.lesions": ("all_subsets", "gradient_by_path_length", "lesion", "path_lengths"),
     "probes.landscape": ("LossSurface", "filter_normalised", "loss_surface"),
     "probes.saliency": ("grad_cam",),
-    "probes.variants": ("variant",),
+    "probes.variants": ("scrambled", "variant"),
     "widgets.architecture": ("ArchitectureExplorer",),
     "widgets.gradient_flow": ("GradientFlowExplorer",),
     "widgets.landscape": ("LandscapeExplorer",),

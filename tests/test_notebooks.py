@@ -164,17 +164,17 @@ def short_code(lesson, name):
 
 @rule
 def exercises(lesson, name):
-    """Task, stub, … solution: each exercise has its own solution, folded, before the next exercise."""
-    waiting = None
+    """Task, stub, … solution: each exercise has its own solution, folded, in one cell or more, before the next."""
+    waiting = solved = None
     for number, cell in enumerate(lesson.cells):
         if "exercise" in tags(cell):
             if waiting is not None:
                 yield f"the exercise in cell {waiting} has no solution before the next one in cell {number}"
             waiting = number
         if "solution" in tags(cell):
-            if waiting is None:
+            if waiting is None and solved != number - 1:
                 yield f"the solution in cell {number} has no exercise before it"
-            waiting = None
+            waiting, solved = None, number
             if cell.metadata.get("jupyter", {}).get("source_hidden") is not True:
                 yield f"the solution in cell {number} is not folded (jupyter.source_hidden)"
         if {"exercise", "solution"} & set(tags(cell)) and cell.cell_type != "code":

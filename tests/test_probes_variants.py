@@ -8,7 +8,7 @@ from torch import nn
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import PRESETS, build
 from resnet_lib.probes.gradients import gradient_norms
-from resnet_lib.probes.variants import variant
+from resnet_lib.probes.variants import scrambled, variant
 from resnet_lib.training.data import load_fashion_mnist
 from resnet_lib.training.loop import seeded
 
@@ -88,3 +88,20 @@ def test_without_batch_norm_a_deep_residual_net_explodes_forward():
     model = cifar_resnet(56, width=16, in_channels=1)
     norms = {norm: gradient_norms(variant(model, batch_norm=norm), *data)["conv1"] for norm in (True, False)}
     assert norms[False] > 100 * norms[True]
+
+
+def test_scrambled_norms_show_where_they_stand() -> None:
+    """The same convolutions with norm and ReLU in the wrong order give the right logits, until norms are scrambled."""
+
+    def net(seed: int, *order: type[nn.Module]) -> nn.Module:
+        torch.manual_seed(0)
+        layers = [part(4) if part is nn.BatchNorm2d else part() for part in order]
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), *layers)
+        return scrambled(model, seed) if seed else model.eval()
+
+    x = torch.randn(2, 3, 8, 8)
+    wrong, right = (nn.ReLU, nn.BatchNorm2d), (nn.BatchNorm2d, nn.ReLU)
+    assert torch.allclose(net(0, *wrong)(x), net(0, *right)(x), atol=1e-4)
+    assert not torch.allclose(net(1, *wrong)(x), net(1, *right)(x), atol=1e-2)
+    assert torch.equal(net(1, *right)(x), net(1, *right)(x)) and not net(1, *right).training
+    assert not torch.equal(net(1, *right)(x), net(2, *right)(x))

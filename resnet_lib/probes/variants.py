@@ -1,7 +1,8 @@
-"""The same net without batch norm, or with another initialisation: the controls of lesson 02."""
+"""The same net without batch norm, with another initialisation, or with norms that show where they stand."""
 
 from copy import deepcopy
 
+import torch
 from torch import nn
 
 from resnet_lib.models.arguments import require_choice
@@ -30,6 +31,20 @@ def variant(model: ResNet, *, batch_norm: bool = True, init: str = "he", seed: i
     if not batch_norm:
         _without_norms(copy)
     return copy
+
+
+def scrambled(model: nn.Module, seed: int = 0) -> nn.Module:
+    """`model` in eval mode with batch norms that do something, changed in place and returned.
+
+    A new batch norm in eval mode leaves its input nearly as it is. So a net whose norms are in the wrong places can
+    give the right logits; with these scales, shifts and running statistics, drawn by `seed`, it cannot.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ranges = {"weight": (0.5, 1.5), "bias": (-0.2, 0.2), "running_mean": (-0.2, 0.2), "running_var": (0.5, 1.5)}
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        for name, (low, high) in ranges.items():
+            nn.init.uniform_(getattr(norm, name), low, high, generator)
+    return model.eval()
 
 
 def _without_norms(module: nn.Module) -> None:

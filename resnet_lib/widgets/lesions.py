@@ -69,9 +69,9 @@ def draw(result: Lesion) -> str:
         parts.append(text(x + 41, 77, words, anchor="middle", fill=SOFT if gone else INK))
     parts += _bars(result)
     parts.append(text(30, 282, "56-layer nets, one block taken out at a time: test error", size=15, font_weight=600))
-    parts += _deep(result.deep_residual, 390, BLUE, "residual-56") + _deep(
-        result.deep_plain, 490, VERMILION, "plain-56"
-    )
+    parts.append(text(870, 282, "– cannot be taken out", anchor="end", fill=SOFT))
+    parts += _deep(result.deep_residual, 384, BLUE, "residual-56")
+    parts += _deep(result.deep_plain, 490, VERMILION, "plain-56")
     parts.append(text(870, 514, "recorded", anchor="end", fill=SOFT, font_style="italic"))
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
@@ -99,14 +99,21 @@ def _bars(result: Lesion) -> list[str]:
 def _deep(errors: tuple[float | None, ...], bottom: float, colour: str, name: str) -> list[str]:
     """A bar for each of 27 blocks; a dash where a block cannot go."""
     whole, *single = errors
-    parts = [text(30, bottom - 30, name), text(30, bottom - 10, f"whole {whole:.1%}", fill=SOFT)]
-    parts.append(path([(150, bottom), (870, bottom)], stroke=SOFT))
+    parts = [text(30, bottom - 46, name), text(30, bottom - 26, f"whole {whole:.1%}", fill=SOFT)]
+    for share, label in ((0, "0%"), (1, "100%")):
+        parts.append(path([(150, bottom - 80 * share), (870, bottom - 80 * share)], stroke=SOFT if not share else LINE))
+        parts.append(text(144, bottom - 80 * share + 5, label, size=13, anchor="end", fill=SOFT))
+    worst = max(error for error in single if error is not None)
     for index, error in enumerate(single):
         x = 156 + 26.4 * index
+        if index % 9 == 0:
+            parts.append(text(x + 9, bottom + 15, f"{index // 9 + 1}.0", size=13, anchor="middle", fill=SOFT))
         if error is None:
             parts.append(text(x + 9, bottom - 4, "–", anchor="middle", fill=SOFT))
-        else:
-            parts.append(box(x, bottom - 80 * error, 18, max(80 * error, 1), fill=colour, stroke=INK))
+            continue
+        parts.append(box(x, bottom - 80 * error, 18, max(80 * error, 1), fill=colour, stroke=INK))
+        if error == worst and worst < 0.9:
+            parts.append(text(x + 22, bottom - 80 * error + 10, f"{error:.0%}", size=13))
     return parts
 
 

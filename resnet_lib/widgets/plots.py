@@ -249,7 +249,7 @@ def pictures(maps: Sequence[Any], *, title: str, labels: Sequence[str], over: Se
         axes.set_title(label, fontsize=FONT, pad=4)
         axes.set(xticks=[], yticks=[])
     figure.subplots_adjust(0.012, 0.03, 0.988, 1 - 0.85 / height, wspace=0.08)
-    return Plot(figure, f"{sentence(title)} From left to right: {'; '.join(labels)}.")
+    return Plot(figure, f"{sentence(title)} From left to right: {'; '.join(labels)}.".replace("\n", ", "))
 
 
 def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequence[str] | None = None) -> Plot:
