@@ -104,7 +104,7 @@ def test_quiz_answers_with_the_reason_and_counts() -> None:
 def test_quiz_without_a_kernel_is_its_text() -> None:
     bundle = Quiz("03-end")._repr_mimebundle_()
     assert bundle["text/plain"].startswith("1. ") and "   b) " in bundle["text/plain"]
-    with pytest.raises(ValueError, match="name must be one of '00-end'"):
+    with pytest.raises(ValueError, match="name must be one of '00-warm-up', '00-end'"):
         Quiz("nonsense")
 
 

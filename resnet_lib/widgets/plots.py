@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
@@ -102,12 +103,15 @@ def lines(
     x_label: str,
     y_label: str,
     log_y: bool = False,
+    percent: bool = False,
     steps: bool = False,
+    first: int = 0,
     source: str | None = None,
 ) -> Plot:
     """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}.
 
-    Rows of unequal length are drawn from the first to the last of each. `steps`: values that jump.
+    Rows of unequal length are drawn from the first to the last of each. `percent`: fractions, written as percentages.
+    `steps`: values that jump. `first`: what the first place is called, 1 for epochs.
     """
     figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))
     unequal = len({len(values) for values in series.values()}) > 1
@@ -116,16 +120,21 @@ def lines(
     for number, (name, values) in enumerate(series.items()):
         own = {"color": OTHERS[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
         styles[name] = _line(name) if name.startswith(tuple(KINDS)) else own
-        x = [place / (len(values) - 1) for place in range(len(values))] if unequal else range(len(values))
+        x = [place / (len(values) - 1) for place in range(len(values))] if unequal else range(first, first + len(values))
         axes.plot(x, values, drawstyle="steps-post" if steps else "default", **styles[name])
     if unequal:
         axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"], fontsize=FONT)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if percent:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     axes.margins(x=0)
     _name_ends(axes, {name: (values[-1], name) for name, values in series.items()})
     axes.set_xlabel(x_label, fontsize=FONT)
     figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
+    written: Callable[[float], str] = (lambda value: f"{value:.1%}") if percent else (lambda value: f"{value:.3g}")
     said = "; ".join(
-        f"{name} begins at {values[0]:.3g} and ends at {values[-1]:.3g}" for name, values in series.items()
+        f"{name} begins at {written(values[0])} and ends at {written(values[-1])}" for name, values in series.items()
     )
     return Plot(
         figure, f"{sentence(title)} {said_source(source)}{y_label[0].upper()}{y_label[1:]} by {x_label}: {said}."
