@@ -7,7 +7,7 @@ live.
 import base64
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.training.data import ImageSet
@@ -76,8 +76,8 @@ def plot_curves(
     if not runs:
         raise ValueError("there are no runs to plot: pass a dict such as {'plain-8': history}")
     curves = {name: curve(history, measure, last) for name, history in runs.items()}
-    longest = max(len(name) for name in curves) + len(": 100%")
-    figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(longest, 15))
+    longest = max(15, *(len(f"{name}: 100%") for name in curves))
+    figure, axes = _figure(title, source, right=0.95 - 0.0095 * longest)
     ends = [values[-1] for _, values in curves.values()]
     top = min(1.0, 1.08 * max(max(values) for _, values in curves.values()))
     for name, (steps, values) in curves.items():
@@ -91,7 +91,7 @@ def plot_curves(
         "train_error": "training error",
         "test_error": "test error",
     }
-    _percent_axis(figure, axes, names[measure])
+    _y_label(figure, names[measure], axes)
     said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
     return Plot(figure, f"{sentence(title)} {said_source(source)}{names[measure].capitalize()}: {said}.")
 
@@ -116,29 +116,23 @@ def lines(
     figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))
     unequal = len({len(values) for values in series.values()}) > 1
     axes.set_yscale("log" if log_y else "linear")
-    styles = {}
     for number, (name, values) in enumerate(series.items()):
         own = {"color": OTHERS[number], "linestyle": ("-", (0, (4, 2)), (0, (1, 1.5)))[number % 3], "linewidth": 3}
-        styles[name] = _line(name) if name.startswith(tuple(KINDS)) else own
-        x = [place / (len(values) - 1) for place in range(len(values))] if unequal else range(first, first + len(values))
-        axes.plot(x, values, drawstyle="steps-post" if steps else "default", **styles[name])
+        style = _line(name) if name.startswith(tuple(KINDS)) else own
+        x = [place / (len(values) - 1) if unequal else first + place for place in range(len(values))]
+        axes.plot(x, values, drawstyle="steps-post" if steps else "default", **style)
     if unequal:
         axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"], fontsize=FONT)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if percent:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     axes.margins(x=0)
     _name_ends(axes, {name: (values[-1], name) for name, values in series.items()})
     axes.set_xlabel(x_label, fontsize=FONT)
-    figure.text(0.012, 0.845, f"{y_label} (log axis)" if log_y else y_label, fontsize=FONT)
-    written: Callable[[float], str] = (lambda value: f"{value:.1%}") if percent else (lambda value: f"{value:.3g}")
-    said = "; ".join(
-        f"{name} begins at {written(values[0])} and ends at {written(values[-1])}" for name, values in series.items()
-    )
-    return Plot(
-        figure, f"{sentence(title)} {said_source(source)}{y_label[0].upper()}{y_label[1:]} by {x_label}: {said}."
-    )
+    _y_label(figure, f"{y_label} (log axis)" if log_y else y_label, axes if percent else None)
+    written = ".1%" if percent else ".3g"
+    said = "; ".join(f"{n} begins at {v[0]:{written}} and ends at {v[-1]:{written}}" for n, v in series.items())
+    heading = f"{sentence(title)} {said_source(source)}{y_label[0].upper()}{y_label[1:]}"
+    return Plot(figure, f"{heading} by {x_label}: {said}.")
 
 
 def _name_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
@@ -165,7 +159,7 @@ def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plo
         axes.annotate(f"{mean(values):.0%}", (column + 0.3, mean(values)), va="center", fontsize=FONT)
     axes.set_xticks(range(len(groups)), list(groups), fontsize=FONT)
     axes.set(xlim=(-0.5, len(groups) - 0.3), ylim=(0, min(1.0, 1.1 * max(errors.values()))))
-    _percent_axis(figure, axes, "error over the last batches; a bar is the mean")
+    _y_label(figure, "error over the last batches; a bar is the mean", axes)
     return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
@@ -207,9 +201,7 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
         axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
     axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
     single = any(len(values) == 1 for values in groups.values())
-    _percent_axis(
-        figure, axes, label + (" (log axis)" if wide else "") + ("; a hollow mark is one run" if single else "")
-    )
+    _y_label(figure, label + " (log axis)" * wide + "; a hollow mark is one run" * single, axes)
     return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
@@ -295,10 +287,10 @@ def _figure(title: str, source: str | None, right: float = 0.78) -> tuple[Figure
     return figure, axes
 
 
-def _percent_axis(figure: Figure, axes: Axes, label: str) -> None:
-    """The label stands above the axis, where it is read first and upright."""
-    percent: Callable[[float, float], str] = lambda value, _: f"{value:.0%}"  # noqa: E731
-    axes.yaxis.set_major_formatter(percent)
+def _y_label(figure: Figure, label: str, percent: Axes | None) -> None:
+    """The label stands above the axis, where it is read first and upright; `percent` axes write fractions so."""
+    if percent is not None:
+        percent.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     figure.text(0.012, 0.845, label, fontsize=FONT)
 
 
