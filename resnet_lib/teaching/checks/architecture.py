@@ -1,7 +1,10 @@
 """Checks of lesson 05: what stands in an architecture table, worked out by hand."""
 
 from collections.abc import Callable, Sequence
-from math import ceil, prod
+from functools import partial
+from itertools import product
+from math import prod
+from operator import floordiv, truediv
 from typing import Any
 
 from torch import nn
@@ -19,7 +22,7 @@ from resnet_lib.teaching.checks.edits import (
     resized,
 )
 from resnet_lib.teaching.checks.engine import exercise
-from resnet_lib.teaching.checks.functions import compare
+from resnet_lib.teaching.checks.functions import Slips, compare, each
 from resnet_lib.teaching.checks.modules import compare_modules
 from resnet_lib.teaching.checks.observe import Case
 
@@ -27,38 +30,69 @@ from resnet_lib.teaching.checks.observe import Case
 @exercise("map_size(size, kernel, stride, padding)")
 def check_map_size(learners: Any) -> str:
     """map_size(size, kernel, stride, padding): pixels along one side of a convolution's or pool's output."""
-    cases = [[224, 7, 2, 3], [112, 3, 2, 1], [56, 3, 1, 1], [56, 1, 2, 0], [28, 3, 2, 0], [7, 7, 1, 0], [5, 2, 3, 2]]
-    slips = {
-        "forgets-padding": [lambda n, k, s, p: (n - k) // s + 1, lambda n, k, s, p: -(-(n - k) // s) + 1],
-        "pads-one-side": lambda n, k, s, p: (n + p - k) // s + 1,
-        "fence-posts": lambda n, k, s, p: (n + 2 * p - k) // s,
-        "rounds-up": [lambda n, k, s, p: ceil((n + 2 * p - k) / s) + 1,
-                      lambda n, k, s, p: -(-(n + 2 * p - k + 1) // s)],
-        "rounds-to-nearest": lambda n, k, s, p: round((n + 2 * p - k) / s) + 1,
-        "ignores-kernel": [lambda n, k, s, p: n // s, lambda n, k, s, p: ceil(n / s),
-                           lambda n, k, s, p: (n + 2 * p) // s],
-        "ignores-stride": lambda n, k, s, p: n + 2 * p - k + 1,
-        "plus-inside": lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+    cases = [[224, 7, 2, 3], [112, 3, 2, 1], [56, 3, 1, 1], [56, 1, 2, 0], [28, 3, 2, 0], [7, 7, 1, 0], [11, 5, 3, 2]]
+    ways: Slips = {  # (what is divided, by what, added afterwards)
+        "": lambda n, k, s, p: (n + 2 * p - k, s, 1),
+        "forgets-padding": lambda n, k, s, p: (n - k, s, 1),
+        "pads-one-side": lambda n, k, s, p: (n + p - k, s, 1),
+        "fence-posts": lambda n, k, s, p: (n + 2 * p - k, s, 0),
+        "ignores-kernel": [lambda n, k, s, p: (n, s, 0), lambda n, k, s, p: (n + 2 * p, s, 0)],
+        "ignores-stride": lambda n, k, s, p: (n + 2 * p - k, 1, 1),
+        "plus-inside": lambda n, k, s, p: (n + 2 * p - k + 1, s, 0),
+        "forgets-padding, fence-posts": lambda n, k, s, p: (n - k, s, 0),
+    }
+    divisions: Slips = {
+        "": floordiv,
+        "rounds-up": lambda a, b: -(-a // b),
+        "rounds-to-nearest": [lambda a, b, up=up: round(a / b + up) - up for up in (0, 1)],
+        "a-float": truediv,
+    }
+
+    def formula(way: Callable, divide: Callable, *case: int) -> Any:
+        dividend, divisor, more = way(*case)
+        return divide(dividend, divisor) + more
+
+    right = partial(formula, ways[""], floordiv)
+    slips: dict[str, Any] = {
+        "brackets-missing": [lambda n, k, s, p: n + 2 * p - k // s + 1, lambda n, k, s, p: n + 2 * p - k / s + 1,
+                             lambda n, k, s, p: n - k + 2 * p // s + 1, lambda n, k, s, p: n - k + 2 * p / s + 1],
+        "turned-round": lambda n, k, s, p: (n - 1) * s + k - 2 * p,
+        "one-number": [lambda *case: [right(*case)] * 2, lambda *case: [1, 1, right(*case), right(*case)],
+                       lambda *case: right(*case) ** 2],
     }  # fmt: skip
-    return compare(learners, cases, lambda n, k, s, p: (n + 2 * p - k) // s + 1, slips)
+    for (part, way), (rounding, divide) in product(each(ways), each(divisions)):
+        if key := ", ".join(filter(None, (part, rounding))):
+            slips[key] = [*slips.get(key, []), partial(formula, way, divide)]
+    return compare(learners, cases, right, slips)
 
 
 @exercise("conv_macs(in_channels, out_channels, kernel, size)")
 def check_conv_macs(learners: Any) -> str:
     """conv_macs(in_channels, out_channels, kernel, size): multiply-adds of a convolution with size × size outputs."""
     cases = [[64, 64, 3, 56], [3, 64, 7, 112], [256, 64, 1, 56], [512, 512, 3, 7]]
+
+    def right(i: int, o: int, k: int, n: int) -> int:
+        return i * o * k * k * n * n
+
     slips = {
         "counts-parameters": lambda i, o, k, n: i * o * k * k,
         "kernel-not-squared": lambda i, o, k, n: i * o * k * n * n,
         "size-not-squared": lambda i, o, k, n: i * o * k * k * n,
+        "kernel-not-squared, size-not-squared": lambda i, o, k, n: i * o * k * n,
+        "doubled-for-squared": [lambda i, o, k, n: i * o * 2 * k * 2 * n, lambda i, o, k, n: i * o * 2 * k * n * n,
+                                lambda i, o, k, n: i * o * k * k * 2 * n],
+        "caret": [lambda i, o, k, n: i * o * (k ^ 2) * (n ^ 2), lambda i, o, k, n: i * o * k ^ 2 * n ^ 2],
         "adds-channels": lambda i, o, k, n: (i + o) * k * k * n * n,
         "forgets-channels": [lambda i, o, k, n: o * k * k * n * n, lambda i, o, k, n: i * k * k * n * n,
                              lambda i, o, k, n: k * k * n * n],
-        "counts-flops": lambda i, o, k, n: 2 * i * o * k * k * n * n,
+        "counts-flops": [lambda i, o, k, n: 2 * i * o * k * k * n * n,
+                         lambda i, o, k, n: (2 * i * k * k - 1) * o * n * n],
         "counts-additions-of-bias": lambda i, o, k, n: (i * k * k + 1) * o * n * n,
         "forgets-kernel": lambda i, o, k, n: i * o * n * n,
+        "in-billions": [lambda *case, unit=unit: right(*case) / unit for unit in (10**9, 10**6, 10**3)],
+        "input-size": lambda i, o, k, n: i * o * k * k * (n - k + 1) ** 2,
     }  # fmt: skip
-    return compare(learners, cases, lambda i, o, k, n: i * o * k * k * n * n, slips)
+    return compare(learners, cases, right, slips)
 
 
 @exercise("sees(layers)")
@@ -90,6 +124,14 @@ def check_sees(learners: Any) -> str:
         "last-stride-only": walk(lambda field, jump, k, s: (field + (k - 1) * jump, s)),
         "adds-strides": walk(lambda field, jump, k, s: (field + (k - 1) * jump, jump + s)),
         "counts-only-strides": lambda layers: prod(s for _, s in layers),
+        "stride-on-field": [walk(lambda field, jump, k, s: ((field + k - 1) * s, 1)),
+                            walk(lambda field, jump, k, s: (field * s + k - 1, 1))],
+        "own-stride": walk(lambda field, jump, k, s: (field + (k - 1) * s, 1)),
+        "one-side-only": walk(lambda field, jump, k, s: (field + k // 2 * jump, jump * s)),
+        "kernel-and-stride-swapped": lambda layers: right([(k, s) for s, k in layers]),
+        "returns-too-early": lambda layers: right(layers[:1]),
+        "one-number": [lambda layers: [right(layers), prod(s for _, s in layers)],
+                       lambda layers: [right(layers[: n + 1]) for n in range(len(layers))]],
     }  # fmt: skip
     stem = [(7, 2), (3, 2)]
     cases = [
