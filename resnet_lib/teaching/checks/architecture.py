@@ -7,23 +7,28 @@ from math import prod
 from operator import floordiv, truediv
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import relu
 
-from resnet_lib.models.blocks import BasicBlock
-from resnet_lib.models.shortcuts import ProjectionShortcut, make_shortcut
+from resnet_lib.models.blocks import BasicBlock, Block, Bottleneck, PreActBasicBlock
+from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut
 from resnet_lib.teaching.checks.edits import (
+    ADDITION,
     CONVS_3X3,
     LAYERS,
     Edit,
     Edits,
-    adds,
+    biased,
+    both,
     computes,
     in_all_blocks,
+    inside,
     resized,
 )
 from resnet_lib.teaching.checks.engine import exercise
 from resnet_lib.teaching.checks.functions import Slips, compare, each
 from resnet_lib.teaching.checks.modules import compare_modules
+from resnet_lib.teaching.checks.net_edits import conv_and_norm, share_in
 from resnet_lib.teaching.checks.observe import Case
 
 
@@ -145,11 +150,22 @@ def check_sees(learners: Any) -> str:
 
 
 class Stage(nn.Sequential):
-    """Basic blocks with projections where the shape changes (option B)."""
+    """Blocks with projections where the shape changes (option B)."""
 
-    def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
-        first = BasicBlock(in_channels, channels, stride=stride)
-        super().__init__(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
+    def __init__(self, in_channels: int, channels: int, blocks: int, stride: int, block: type[Block] = BasicBlock):
+        self.arguments = {"in_channels": in_channels, "channels": channels, "blocks": blocks, "stride": stride}
+        made: Any = block  # each kind takes these arguments
+        first, out = made(in_channels, channels, stride=stride), channels * block.expansion
+        super().__init__(first, *(made(out, channels) for _ in range(blocks - 1)))
+
+
+def rebuilt(**changes: Any) -> Edit:
+    """Another stage, from other arguments."""
+    return lambda stage: Stage(**{**stage.arguments, **changes})
+
+
+def longer(more: int) -> Edit:
+    return lambda stage: rebuilt(blocks=len(stage) + more)(stage)
 
 
 def restrided(every: bool) -> Edit:
@@ -160,47 +176,78 @@ def restrided(every: bool) -> Edit:
         for block in stage if every else (stage[0], stage[-1]):
             block.stride = stride if every or block is stage[-1] else 1
             block.conv1.stride = (block.stride, block.stride)
-            block.downsample = make_shortcut("B", block.in_channels, block.out_channels, block.stride)
+            block.use_shortcut("B")
 
     return edit
 
 
-def of_length(more: int) -> Edit:
-    def edit(stage: Any) -> nn.Module:
-        channels = stage[0].out_channels
-        return Stage(stage[0].in_channels, channels, len(stage) + more, stage[0].stride)
+def first_shortcut(make: Callable[[Any], Any]) -> Edit:
+    """Another shortcut of the first block, by a function of the block; where that returns None, the right one."""
+
+    def edit(stage: Any) -> None:
+        stage[0].downsample = make(stage[0]) or stage[0].downsample
 
     return edit
 
 
 def first_projection(make: Callable[[Any], nn.Module]) -> Edit:
-    def edit(stage: Any) -> None:
-        if isinstance(stage[0].downsample, ProjectionShortcut):
-            stage[0].downsample = make(stage[0].downsample[0])
+    """Another projection, by a function of its convolution."""
+    return first_shortcut(lambda b: make(b.downsample[0]) if isinstance(b.downsample, ProjectionShortcut) else None)
 
-    return edit
+
+def overwrites_x(block: Any, x: Tensor) -> Tensor:
+    """The shortcut starts behind the branch."""
+    x = block.residual(x)
+    return relu(x + block.downsample(x))
+
+
+def inputs_again(stage: Any) -> None:
+    """Every block is made for the channels that the first one gets."""
+    for place in range(1, len(stage)):
+        stage[place] = BasicBlock(stage[0].in_channels, stage[0].out_channels)
 
 
 @exercise("basic_stage(in_channels, channels, blocks, stride)")
 def check_basic_stage(learners: Any) -> str:
     """basic_stage(in_channels, channels, blocks, stride): an nn.Sequential of basic blocks; the first strides and
     changes the channels, with a projection (1×1 and batch norm) where the shape changes."""
-    inner = {**{key: CONVS_3X3[key] for key in ("stride-on-both", "stride-on-second", "no-padding")}, **LAYERS}
+    identity = IdentityShortcut()
+    in_blocks: Edits = {
+        **{key: edits for key, edits in ADDITION.items() if key.split("-")[0] not in ("scaled", "learned", "dropout")},
+        "no-shortcut": lambda block: block.use_shortcut(None),
+        "adds-itself": [computes(lambda b, x: relu(2 * b.residual(x))), computes(overwrites_x)],
+        "no-inner-relu": inside(lambda b, x: b.bn2(b.conv2(b.bn1(b.conv1(x))))),
+        **{key: CONVS_3X3[key] for key in ("stride-on-both", "stride-on-second", "no-padding")},
+        **LAYERS,
+    }
     slips: Edits = {
         "every-block-strides": restrided(every=True),
         "last-block-strides": restrided(every=False),
-        "one-block-more": of_length(1),
-        "one-block-less": of_length(-1),
-        "no-stride": lambda stage: Stage(stage[0].in_channels, stage[0].out_channels, len(stage), 1),
+        "one-block-more": longer(1),
+        "one-block-less": longer(-1),
+        "ignores-blocks": [rebuilt(blocks=number) for number in (1, 2, 3)],
+        "no-stride": rebuilt(stride=1),
+        "fixed-stride": rebuilt(stride=2),
+        "in-channels-again": inputs_again,
+        "shares-blocks": share_in,
         "projection-everywhere": in_all_blocks(lambda block: block.use_shortcut("C")),
+        "projects-without-need": first_shortcut(lambda block: block.use_shortcut("C")),
+        "projection-by-stride": first_shortcut(lambda block: identity if block.stride == 1 else None),
+        "projection-by-channels": first_shortcut(lambda b: identity if b.in_channels == b.out_channels else None),
         "projection-no-norm": first_projection(lambda conv: conv),
-        "projection-3x3": first_projection(lambda c: nn.Sequential(resized(3, 1)(c), nn.BatchNorm2d(c.out_channels))),
+        "projection-no-norm, conv-bias": [first_projection(resized(1, bias=True)),
+                                          both(first_projection(resized(1, bias=True)), biased())],
+        "projection-3x3": first_projection(lambda conv: conv_and_norm(resized(3, 1)(conv))),
         "zero-pads": in_all_blocks(lambda block: block.use_shortcut("A")),
-        "no-shortcut": in_all_blocks(lambda block: setattr(block, "downsample", None)),
-        "no-last-relu": in_all_blocks(computes(lambda b, x: b.residual(x) + b.downsample(x))),
-        "relu-before-add": in_all_blocks(adds(lambda f, s: f.relu() + s)),
+        "bottlenecks": rebuilt(block=Bottleneck),
+        "pre-activation": rebuilt(block=PreActBasicBlock),
         **{key: [in_all_blocks(one) for one in (edits if isinstance(edits, list) else [edits])]
-           for key, edits in inner.items()},
+           for key, edits in in_blocks.items()},
     }  # fmt: skip
-    cases = [Case((4, 6, 2, 2), (3, 4, 8, 6)), Case((4, 4, 3, 1), (3, 4, 6, 5)), Case((3, 5, 2, 1), (2, 3, 5, 6))]
+    cases = [
+        Case((4, 6, 2, 2), (3, 4, 8, 6)),
+        Case((4, 4, 3, 1), (3, 4, 6, 5)),
+        Case((3, 5, 2, 1), (2, 3, 5, 6)),
+        Case((5, 5, 1, 2), (2, 5, 6, 7)),
+    ]
     return compare_modules(learners, cases, Stage, slips, pairs=False)
