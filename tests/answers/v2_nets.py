@@ -1,0 +1,500 @@
+"""Answers of lesson 07 that are not blocks: left_of_x, keras_pool and preact_net."""
+
+import math
+from functools import reduce
+from itertools import accumulate
+from operator import mul
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import resnet_lib as rl
+from answers.bank import right, wrong
+from answers.preactivation import Kuangliu
+
+# left_of_x(scales)
+
+right("left_of_x")(math.prod)
+right("left_of_x")(lambda scales: reduce(mul, scales, 1))
+right("left_of_x")(lambda scales: np.prod(scales))
+right("left_of_x")(lambda scales: torch.tensor(scales).prod())
+right("left_of_x")(lambda scales: math.exp(sum(map(math.log, scales))))
+right("left_of_x")(lambda scales: list(accumulate(scales, mul))[-1])
+
+
+@right("left_of_x")
+def in_a_loop(scales):
+    factor = 1
+    for scale in scales:
+        factor = factor * scale
+    return factor
+
+
+@right("left_of_x")
+def by_recursion(scales):
+    return scales[0] * by_recursion(scales[1:]) if scales else 1.0
+
+
+@right("left_of_x")
+def by_derivative(scales):
+    """What a small change of x changes behind blocks whose F is constant."""
+    x = torch.tensor(1.0, requires_grad=True)
+    y = x
+    for scale in scales:
+        y = scale * y + 3
+    return torch.autograd.grad(y, x)[0].item()
+
+
+wrong("left_of_x", "adds-scales")(sum)
+wrong("left_of_x", "averages-scales")(lambda scales: sum(scales) / len(scales))
+wrong("left_of_x", "averages-scales")(lambda scales: np.mean(scales))
+wrong("left_of_x", "first-scale")(lambda scales: scales[0])
+wrong("left_of_x", "smallest-scale")(min)
+wrong("left_of_x", "with-the-branch")(lambda scales: math.prod(1 + scale for scale in scales))
+wrong("left_of_x", "with-the-branch")(lambda scales: math.prod(scales) + 1)
+wrong("left_of_x", "one-scale-less")(lambda scales: math.prod(scales[1:]))
+wrong("left_of_x", "one-scale-less")(lambda scales: math.prod(scales[:-1]))
+wrong("left_of_x", "halves-instead")(lambda scales: 0.5 ** len(scales))
+wrong("left_of_x", "one-scale-for-all")(lambda scales: scales[0] ** len(scales))
+wrong("left_of_x", "one-scale-for-all")(lambda scales: np.mean(scales) ** len(scales))
+wrong("left_of_x", "one-minus")(lambda scales: 1 - math.prod(scales))
+wrong("left_of_x", "one-minus")(lambda scales: math.prod(1 - scale for scale in scales))
+wrong("left_of_x", "times-blocks")(lambda scales: sum(scales) * len(scales))
+wrong("left_of_x", "times-blocks")(lambda scales: scales[0] * len(scales))
+wrong("left_of_x", "one-number")(lambda scales: list(accumulate(scales, mul)))
+wrong("left_of_x", "one-number")(np.cumprod)
+wrong("left_of_x", "constant")(lambda scales: 0.125)
+wrong("left_of_x", "signature")(lambda scale, blocks: scale**blocks)
+wrong("left_of_x", "raises")(lambda scales: 1.0 * scales)
+
+
+@wrong("left_of_x", "product-from-zero")
+def begins_at_zero(scales):
+    factor = 0
+    for scale in scales:
+        factor *= scale
+    return factor
+
+
+@wrong("left_of_x", "last-scale")
+def forgets_the_star(scales):
+    factor = 1.0
+    for scale in scales:
+        factor = scale
+    return factor
+
+
+@wrong("left_of_x", "first-scale")  # noqa: RET503
+def returns_in_the_loop(scales):
+    factor = 1.0
+    for scale in scales:
+        factor *= scale
+        return factor
+
+
+@wrong("left_of_x", "changes-list")
+def takes_scales_away(scales):
+    factor = 1.0
+    while scales:
+        factor *= scales.pop()
+    return factor
+
+
+# keras_pool(x)
+
+right("keras_pool")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, stride=2))
+right("keras_pool")(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 2)).forward)
+right("keras_pool")(lambda x: F.pad(x, [1] * 4).unfold(2, 3, 2).unfold(3, 3, 2).amax((-1, -2)))
+
+
+@right("keras_pool")
+def into_zeros(x):
+    n, c, height, width = x.shape
+    framed = torch.zeros(n, c, height + 2, width + 2)
+    framed[:, :, 1:-1, 1:-1] = x
+    return nn.MaxPool2d(kernel_size=3, stride=2)(framed)
+
+
+@right("keras_pool")
+def largest_of_nine(x):
+    x = F.pad(x, (1, 1, 1, 1), value=0)
+    rows, columns = ((size - 1) // 2 for size in x.shape[2:])
+    parts = [x[:, :, i : i + 2 * rows : 2, j : j + 2 * columns : 2] for i in range(3) for j in range(3)]
+    return torch.stack(parts).max(dim=0).values
+
+
+@right("keras_pool")
+def rows_then_columns(x):
+    for axis in (2, 3):
+        border = torch.zeros_like(x.narrow(axis, 0, 1))
+        x = torch.cat([border, x, border], axis).unfold(axis, 3, 2).amax(-1)
+    return x
+
+
+wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(x, 3, 2, 1))
+wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(F.pad(x, [1] * 4, value=-torch.inf), 3, 2))
+wrong("keras_pool", "pads-one-corner")(lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2))
+wrong("keras_pool", "pads-one-corner")(lambda x: F.max_pool2d(F.pad(x, (1, 0, 1, 0)), 3, 2))
+wrong("keras_pool", "pads-nothing")(lambda x: F.max_pool2d(x, 3, 2))
+wrong("keras_pool", "pads-nothing")(nn.MaxPool2d(3, 2, ceil_mode=True).forward)
+wrong("keras_pool", "pads-twice")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, padding=1))
+wrong("keras_pool", "pads-copies")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 2))
+wrong("keras_pool", "pads-copies")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 2))
+wrong("keras_pool", "averages-pool")(lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2))
+wrong("keras_pool", "no-stride")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1))
+wrong("keras_pool", "stride-of-three")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3))
+wrong("keras_pool", "stride-of-three, pads-minus-infinity")(nn.MaxPool2d(3, padding=1).forward)
+wrong("keras_pool", "window-of-two")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2))
+wrong("keras_pool", "window-of-two")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2))
+wrong("keras_pool", "relu-in-pool")(lambda x: F.relu(F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2)))
+wrong("keras_pool", "relu-in-pool")(lambda x: F.max_pool2d(F.pad(F.relu(x), (1, 1, 1, 1)), 3, 2))
+wrong("keras_pool", "pads-width-only")(lambda x: F.max_pool2d(F.pad(x, (1, 1)), 3, 2))
+wrong("keras_pool", "pads-batch")(lambda x: F.max_pool2d(F.pad(x, (0, 0, 0, 0, 1, 1, 1, 1)), 3, 2))
+wrong("keras_pool", "pools-first")(lambda x: F.pad(F.max_pool2d(x, 3, 2), (1, 1, 1, 1)))
+wrong("keras_pool", "pads-ones-around")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=1), 3, 2))
+wrong("keras_pool", "rounds-up")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, ceil_mode=True))
+wrong("keras_pool", "no-gradient")(lambda x: torch.from_numpy(F.max_pool2d(F.pad(x, [1] * 4), 3, 2).detach().numpy()))
+wrong("keras_pool", "returns-callable")(lambda x: nn.MaxPool2d(F.pad(x, (1, 1, 1, 1)), 3, 2))
+wrong("keras_pool", "raises")(lambda x: F.max_pool2d(F.pad(x, 1), 3, 2))
+wrong("keras_pool", "not-a-tensor")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, return_indices=True))
+
+
+@wrong("keras_pool", "changes-input")
+def zeroes_the_border(x):
+    x[:, :, [0, -1]] = 0
+    x[:, :, :, [0, -1]] = 0
+    return F.max_pool2d(x, 3, 2, 1)
+
+
+# preact_net(depth)
+
+right("preact_net")(lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1, width=8))
+
+
+@right("preact_net")
+class PreActNet(nn.Module):
+    """Three stages of the library's blocks. The wrong answers change a line of it."""
+
+    widths = (8, 16, 32)
+    strides = (1, 2, 2)
+    shortcut = "A"
+
+    def __init__(self, depth):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, padding=1, bias=False)
+        channels, blocks = 8, []
+        for width, stride in zip(self.widths, self.strides, strict=True):
+            for n in range(self.blocks_per_stage(depth)):
+                blocks.append(self.block(channels, width, 1 if n else stride))
+                channels = width
+        self.blocks = nn.Sequential(*blocks)
+        self.activate_first()
+        self.norm = nn.BatchNorm2d(channels)
+        self.fc = nn.Linear(channels, 10)
+
+    def blocks_per_stage(self, depth):
+        return (depth - 2) // 6
+
+    def block(self, in_channels, channels, stride):
+        return rl.PreActBasicBlock(in_channels, channels, stride=stride, shortcut=self.shortcut)
+
+    def activate_first(self):
+        self.blocks[0].activate_shortcut = True
+
+    def stem(self, x):
+        return self.conv(x)
+
+    def head(self, x):
+        return self.fc(F.relu(self.norm(x)).mean((2, 3)))
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)))
+
+
+@right("preact_net")
+class AsASequence(nn.Sequential):
+    """The head is built first."""
+
+    def __init__(self, depth):
+        head = [nn.Linear(32, 10), nn.Flatten(), nn.AdaptiveAvgPool2d(1), nn.ReLU(), nn.BatchNorm2d(32)]
+        blocks = []
+        for n in range(3 * ((depth - 2) // 6)):
+            stage, place = divmod(n, (depth - 2) // 6)
+            i, o = (8 * 2**stage // (2 if stage and place == 0 else 1), 8 * 2**stage)
+            first = True if n == 0 else None
+            blocks.append(rl.PreActBasicBlock(i, o, stride=o // i, shortcut="A", activate_shortcut=first))
+        super().__init__(nn.Conv2d(1, 8, 3, 1, 1, bias=False), *blocks, *reversed(head))
+
+
+class SkipsItsActivation(Kuangliu):
+    """The first block of a net whose stem is activated already."""
+
+    def __init__(self, planes):
+        super().__init__(planes, planes)
+        del self.bn1
+
+    def forward(self, x):
+        return x + self.conv2(F.relu(self.bn2(self.conv1(x))))
+
+
+class Padded(Kuangliu):
+    """Kuangliu's block with zeros in the place of its projection."""
+
+    def __init__(self, in_planes, planes, stride=1):
+        super().__init__(in_planes, planes, stride)
+        if hasattr(self, "shortcut"):
+            more = planes - in_planes
+            self.shortcut = lambda x: F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, more))
+
+
+@right("preact_net")
+class AsInTheAppendix(nn.Module):
+    """The stem ends in norm and ReLU, and the first block begins with its convolution: the same net."""
+
+    def __init__(self, depth):
+        super().__init__()
+        n = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(1, 8, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.layer1 = nn.ModuleList([SkipsItsActivation(8), *[Padded(8, 8) for _ in range(n - 1)]])
+        self.layer2 = nn.ModuleList([Padded(8, 16, 2), *[Padded(16, 16) for _ in range(n - 1)]])
+        self.layer3 = nn.ModuleList([Padded(16, 32, 2), *[Padded(32, 32) for _ in range(n - 1)]])
+        self.last_bn, self.linear = nn.BatchNorm2d(32), nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        for layer in (self.layer1, self.layer2, self.layer3):
+            for block in layer:
+                x = block(x)
+        x = F.adaptive_avg_pool2d(self.last_bn(x).clamp(min=0), 1)
+        return self.linear(x.view(x.size(0), -1))
+
+
+wrong("preact_net", "post-activation-net")(lambda depth: rl.cifar_resnet(depth, in_channels=1, width=8))
+wrong("preact_net", "projects-option-b")(
+    lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1, width=8, shortcut="B")
+)
+wrong("preact_net", "no-shortcut")(
+    lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1, width=8, shortcut=None)
+)
+wrong("preact_net", "wrong-width")(lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1))
+wrong("preact_net", "ignores-depth")(lambda depth: rl.cifar_resnet(8, preact=True, in_channels=1, width=8))
+wrong("preact_net", "ignores-channels")(lambda depth: rl.cifar_resnet(depth, preact=True, width=8))
+wrong("preact_net", "wrong-classes")(
+    lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1, width=8, num_classes=1000)
+)
+wrong("preact_net", "signature")(lambda depth, width: rl.cifar_resnet(depth, preact=True, in_channels=1, width=width))
+wrong("preact_net", "raises")(lambda depth: rl.PreActBasicBlock(1, 8, 3))
+wrong("preact_net", "returns-none")(lambda depth: None)
+
+
+@wrong("preact_net", "no-final-norm, no-final-relu")
+class NoEnd(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        del self.norm
+
+    def head(self, x):
+        return self.fc(x.mean((2, 3)))
+
+
+@wrong("preact_net", "no-final-norm, no-final-relu, first-shortcut-raw")
+class LikeKuangliu(NoEnd):
+    """As in kuangliu/pytorch-cifar."""
+
+    def activate_first(self):
+        pass
+
+
+@wrong("preact_net", "no-final-norm")
+class NoLastNorm(NoEnd):
+    def head(self, x):
+        return self.fc(F.relu(x).mean((2, 3)))
+
+
+@wrong("preact_net", "no-final-relu")
+class NoLastRelu(PreActNet):
+    def head(self, x):
+        return self.fc(self.norm(x).mean((2, 3)))
+
+
+@wrong("preact_net", "no-final-relu, first-shortcut-raw")
+class NoLastReluAndRaw(NoLastRelu):
+    def activate_first(self):
+        pass
+
+
+@wrong("preact_net", "norm-after-pool")
+class NormAfterPool(PreActNet):
+    def head(self, x):
+        return self.fc(F.relu(self.norm(F.adaptive_avg_pool2d(x, 1))).flatten(1))
+
+
+@wrong("preact_net", "relu-before-norm")
+class ReluBeforeNorm(PreActNet):
+    def head(self, x):
+        return self.fc(self.norm(F.relu(x)).mean((2, 3)))
+
+
+@wrong("preact_net", "first-shortcut-raw")
+class FirstShortcutRaw(PreActNet):
+    def activate_first(self):
+        pass
+
+
+@wrong("preact_net", "every-shortcut-activated")
+class EveryShortcutActivated(PreActNet):
+    def activate_first(self):
+        for block in self.blocks:
+            block.activate_shortcut = True
+
+
+@wrong("preact_net", "every-stage-activated")
+class EveryStageActivated(PreActNet):
+    def activate_first(self):
+        for block in self.blocks[:: len(self.blocks) // 3]:
+            block.activate_shortcut = True
+
+
+@wrong("preact_net", "stem-norm")
+class StemOfV1(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        self.stem_norm = nn.BatchNorm2d(8)
+
+    def stem(self, x):
+        return F.relu(self.stem_norm(self.conv(x)))
+
+
+@wrong("preact_net", "stem-norm, first-shortcut-raw")
+class StemOfV1AndRaw(StemOfV1):
+    def activate_first(self):
+        pass
+
+
+@wrong("preact_net", "stem-norm")
+class StemWithNorm(StemOfV1):
+    def stem(self, x):
+        return self.stem_norm(self.conv(x))
+
+
+@wrong("preact_net", "stem-norm")
+class StemWithRelu(PreActNet):
+    def stem(self, x):
+        return F.relu(self.conv(x))
+
+
+@wrong("preact_net", "relu-after-add")
+class ReluAfterAdd(PreActNet):
+    def block(self, in_channels, channels, stride):
+        return nn.Sequential(super().block(in_channels, channels, stride), nn.ReLU())
+
+    def activate_first(self):
+        self.blocks[0][0].activate_shortcut = True
+
+
+@wrong("preact_net", "one-block-more")
+class OneMore(PreActNet):
+    def blocks_per_stage(self, depth):
+        return (depth - 2) // 6 + 1
+
+
+@wrong("preact_net", "convolutions-for-blocks")
+class ConvolutionsForBlocks(PreActNet):
+    def blocks_per_stage(self, depth):
+        return (depth - 2) // 3
+
+
+@wrong("preact_net", "strides-1111")
+class NoStage(PreActNet):
+    strides = (1, 1, 1)
+
+
+@wrong("preact_net", "strides-2222")
+class EveryStage(PreActNet):
+    strides = (2, 2, 2)
+
+
+@wrong("preact_net", "strides-2111")
+class FirstStage(PreActNet):
+    strides = (2, 1, 1)
+
+
+@wrong("preact_net", "every-block-strides")
+class EveryBlock(PreActNet):
+    def block(self, in_channels, channels, stride):
+        self.stride = stride if in_channels != channels else getattr(self, "stride", 1)
+        return super().block(in_channels, channels, self.stride)
+
+
+@wrong("preact_net", "same-width")
+class SameWidth(PreActNet):
+    widths = (8, 8, 8)
+
+
+@wrong("preact_net", "shares-blocks")
+class SharesBlocks(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        n = self.blocks_per_stage(depth)
+        for stage in range(3):
+            for place in range(2, n):
+                self.blocks[stage * n + place] = self.blocks[stage * n + 1]
+
+
+@wrong("preact_net", "shares-blocks")
+class SharesFromTheFirst(PreActNet):
+    """`[block] * n` for the first stage, where all blocks have one shape."""
+
+    def __init__(self, depth):
+        super().__init__(depth)
+        for place in range(1, self.blocks_per_stage(depth)):
+            self.blocks[place] = self.blocks[0]
+
+
+@wrong("preact_net", "conv-bias")
+class StemKeepsBias(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        self.conv = nn.Conv2d(1, 8, 3, padding=1)
+
+
+@wrong("preact_net", "projects-option-b")
+class OptionB(PreActNet):
+    shortcut = "B"
+
+
+@wrong("preact_net", "max-pool-at-the-end")
+class MaxPoolAtTheEnd(PreActNet):
+    def head(self, x):
+        return self.fc(F.relu(self.norm(x)).amax((2, 3)))
+
+
+@wrong("preact_net", "ends-in-softmax")
+class EndsInSoftmax(PreActNet):
+    def head(self, x):
+        return super().head(x).softmax(1)
+
+
+@wrong("preact_net", "no-avgpool")
+class NoAveragePool(PreActNet):
+    def head(self, x):
+        return self.fc(F.relu(self.norm(x)).flatten(1))
+
+
+@wrong("preact_net", "no-flatten")
+class NoFlatten(PreActNet):
+    def head(self, x):
+        return self.fc(F.adaptive_avg_pool2d(F.relu(self.norm(x)), 1))
+
+
+@wrong("preact_net", "no-parameters")
+class PlainList(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.layers = [PreActNet(depth)]
+
+    def forward(self, x):
+        return self.layers[0](x)
