@@ -30,8 +30,14 @@ def check_left_of_x(learners: Any) -> str:
         "with-the-branch": [lambda scales: prod(1 + s for s in scales), lambda scales: 1 + prod(scales)],
         "one-scale-less": [lambda scales: prod(scales[1:]), lambda scales: prod(scales[:-1])],
         "halves-instead": lambda scales: 0.5 ** len(scales),
-        "one-minus": lambda scales: 1 - prod(scales),
-    }
+        "one-scale-for-all": [lambda scales: scales[0] ** len(scales), lambda scales: scales[-1] ** len(scales),
+                              lambda scales: (sum(scales) / len(scales)) ** len(scales)],
+        "one-minus": [lambda scales: 1 - prod(scales), lambda scales: prod(1 - s for s in scales)],
+        "times-blocks": [lambda scales: sum(scales) * len(scales), lambda scales: scales[0] * len(scales)],
+        "product-from-zero": lambda scales: 0.0,
+        "one-number": [lambda scales: [prod(scales[: n + 1]) for n in range(len(scales))],
+                       lambda scales: [prod(scales[n:]) for n in range(len(scales))]],
+    }  # fmt: skip
     return compare(learners, cases, lambda scales: float(prod(scales)), slips)
 
 
@@ -45,13 +51,21 @@ def check_keras_pool(learners: Any) -> str:
 
     slips = {
         "pads-minus-infinity": lambda x: max_pool2d(x, 3, 2, 1),
-        "pads-one-corner": lambda x: max_pool2d(zeros(x, 0, 1, 0, 1), 3, 2),
+        "pads-one-corner": [lambda x: max_pool2d(zeros(x, 0, 1, 0, 1), 3, 2),
+                            lambda x: max_pool2d(zeros(x, 1, 0, 1, 0), 3, 2)],
         "pads-nothing": [lambda x: max_pool2d(x, 3, 2), lambda x: max_pool2d(x, 3, 2, ceil_mode=True)],
         "pads-twice": [lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 2, 1),
                        lambda x: max_pool2d(zeros(x, 2, 2, 2, 2), 3, 2)],
-        "pads-copies": lambda x: max_pool2d(pad(x, (1, 1, 1, 1), mode="replicate"), 3, 2),
+        "border-not-zero": [lambda x, value=value: max_pool2d(pad(x, (1,) * 4, value=value), 3, 2)
+                            for value in (1, -1, 0.5, -0.5)],
+        "pads-batch": [lambda x: max_pool2d(zeros(x, 0, 0, 0, 0, 1, 1, 1, 1), 3, 2),
+                       lambda x: max_pool2d(zeros(x, 0, 0, 0, 0, 0, 0, 1, 1), 3, 2)],
+        "pools-first": lambda x: zeros(max_pool2d(x, 3, 2), 1, 1, 1, 1),
         "averages-pool": [lambda x: avg_pool2d(zeros(x, 1, 1, 1, 1), 3, 2), lambda x: avg_pool2d(x, 3, 2, 1)],
         "no-stride": lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 1),
+        "stride-of-three": lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3),
+        "stride-of-three, pads-minus-infinity": lambda x: max_pool2d(x, 3, padding=1),
+        "rounds-up": lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 3, 2, ceil_mode=True),
         "window-of-two": [lambda x: max_pool2d(x, 2), lambda x: max_pool2d(zeros(x, 1, 1, 1, 1), 2, 2)],
         "relu-in-pool": lambda x: relu(max_pool2d(x, 3, 2, 1)),
         "pads-width-only": [lambda x: max_pool2d(zeros(x, 1, 1), 3, 2),
