@@ -66,6 +66,15 @@ class AsASequence(nn.Sequential):
         super().__init__(nn.Conv2d(1, 8, 3, 1, 1, bias=False), *blocks, *reversed(head))
 
 
+@right("preact_net")
+class EveryStageActivated(PreActNet):
+    """A block that changes the channels activates its shortcut anyway."""
+
+    def activate_first(self):
+        for block in self.blocks[:: len(self.blocks) // 3]:
+            block.activate_shortcut = True
+
+
 class SkipsItsActivation(Kuangliu):
     """The first block of a net whose stem is activated already."""
 
@@ -83,8 +92,8 @@ class Padded(Kuangliu):
     def __init__(self, in_planes, planes, stride=1):
         super().__init__(in_planes, planes, stride)
         if hasattr(self, "shortcut"):
-            more = planes - in_planes
-            self.shortcut = lambda x: F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, more))
+            pool = nn.AvgPool2d(1, stride)
+            self.shortcut = nn.Sequential(pool, nn.ConstantPad3d((0, 0, 0, 0, 0, planes - in_planes), 0))
 
 
 @right("preact_net")
@@ -119,109 +128,13 @@ wrong("preact_net", "no-shortcut")(
 )
 wrong("preact_net", "wrong-width")(lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1))
 wrong("preact_net", "ignores-depth")(lambda depth: rl.cifar_resnet(8, preact=True, in_channels=1, width=8))
-wrong("preact_net", "ignores-channels")(lambda depth: rl.cifar_resnet(depth, preact=True, width=8))
+wrong("preact_net", "raises")(lambda depth: rl.cifar_resnet(depth, preact=True, width=8))
 wrong("preact_net", "wrong-classes")(
     lambda depth: rl.cifar_resnet(depth, preact=True, in_channels=1, width=8, num_classes=1000)
 )
 wrong("preact_net", "signature")(lambda depth, width: rl.cifar_resnet(depth, preact=True, in_channels=1, width=width))
 wrong("preact_net", "raises")(lambda depth: rl.PreActBasicBlock(1, 8, 3))
 wrong("preact_net", "returns-none")(lambda depth: None)
-
-
-@wrong("preact_net", "no-final-norm, no-final-relu")
-class NoEnd(PreActNet):
-    def __init__(self, depth):
-        super().__init__(depth)
-        del self.norm
-
-    def head(self, x):
-        return self.fc(x.mean((2, 3)))
-
-
-@wrong("preact_net", "no-final-norm, no-final-relu, first-shortcut-raw")
-class LikeKuangliu(NoEnd):
-    """As in kuangliu/pytorch-cifar."""
-
-    def activate_first(self):
-        pass
-
-
-@wrong("preact_net", "no-final-norm")
-class NoLastNorm(NoEnd):
-    def head(self, x):
-        return self.fc(F.relu(x).mean((2, 3)))
-
-
-@wrong("preact_net", "no-final-relu")
-class NoLastRelu(PreActNet):
-    def head(self, x):
-        return self.fc(self.norm(x).mean((2, 3)))
-
-
-@wrong("preact_net", "no-final-relu, first-shortcut-raw")
-class NoLastReluAndRaw(NoLastRelu):
-    def activate_first(self):
-        pass
-
-
-@wrong("preact_net", "norm-after-pool")
-class NormAfterPool(PreActNet):
-    def head(self, x):
-        return self.fc(F.relu(self.norm(F.adaptive_avg_pool2d(x, 1))).flatten(1))
-
-
-@wrong("preact_net", "relu-before-norm")
-class ReluBeforeNorm(PreActNet):
-    def head(self, x):
-        return self.fc(self.norm(F.relu(x)).mean((2, 3)))
-
-
-@wrong("preact_net", "first-shortcut-raw")
-class FirstShortcutRaw(PreActNet):
-    def activate_first(self):
-        pass
-
-
-@wrong("preact_net", "every-shortcut-activated")
-class EveryShortcutActivated(PreActNet):
-    def activate_first(self):
-        for block in self.blocks:
-            block.activate_shortcut = True
-
-
-@wrong("preact_net", "every-stage-activated")
-class EveryStageActivated(PreActNet):
-    def activate_first(self):
-        for block in self.blocks[:: len(self.blocks) // 3]:
-            block.activate_shortcut = True
-
-
-@wrong("preact_net", "stem-norm")
-class StemOfV1(PreActNet):
-    def __init__(self, depth):
-        super().__init__(depth)
-        self.stem_norm = nn.BatchNorm2d(8)
-
-    def stem(self, x):
-        return F.relu(self.stem_norm(self.conv(x)))
-
-
-@wrong("preact_net", "stem-norm, first-shortcut-raw")
-class StemOfV1AndRaw(StemOfV1):
-    def activate_first(self):
-        pass
-
-
-@wrong("preact_net", "stem-norm")
-class StemWithNorm(StemOfV1):
-    def stem(self, x):
-        return self.stem_norm(self.conv(x))
-
-
-@wrong("preact_net", "stem-norm")
-class StemWithRelu(PreActNet):
-    def stem(self, x):
-        return F.relu(self.conv(x))
 
 
 @wrong("preact_net", "relu-after-add")
@@ -245,6 +158,23 @@ class ConvolutionsForBlocks(PreActNet):
         return (depth - 2) // 3
 
 
+@wrong("preact_net", "wrong-image-channels")
+class ForColour(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        self.conv = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+
+
+@wrong("preact_net", "stem-of-imagenet")
+class StemOfImageNet(PreActNet):
+    def __init__(self, depth):
+        super().__init__(depth)
+        self.conv = nn.Conv2d(1, 8, 7, stride=2, padding=3, bias=False)
+
+    def stem(self, x):
+        return F.max_pool2d(F.pad(self.conv(x), (1, 1, 1, 1)), 3, 2)
+
+
 @wrong("preact_net", "strides-1111")
 class NoStage(PreActNet):
     strides = (1, 1, 1)
@@ -258,6 +188,11 @@ class EveryStage(PreActNet):
 @wrong("preact_net", "strides-2111")
 class FirstStage(PreActNet):
     strides = (2, 1, 1)
+
+
+@wrong("preact_net", "strides-other")
+class LastStage(PreActNet):
+    strides = (1, 1, 2)
 
 
 @wrong("preact_net", "every-block-strides")
@@ -302,30 +237,6 @@ class StemKeepsBias(PreActNet):
 @wrong("preact_net", "projects-option-b")
 class OptionB(PreActNet):
     shortcut = "B"
-
-
-@wrong("preact_net", "max-pool-at-the-end")
-class MaxPoolAtTheEnd(PreActNet):
-    def head(self, x):
-        return self.fc(F.relu(self.norm(x)).amax((2, 3)))
-
-
-@wrong("preact_net", "ends-in-softmax")
-class EndsInSoftmax(PreActNet):
-    def head(self, x):
-        return super().head(x).softmax(1)
-
-
-@wrong("preact_net", "no-avgpool")
-class NoAveragePool(PreActNet):
-    def head(self, x):
-        return self.fc(F.relu(self.norm(x)).flatten(1))
-
-
-@wrong("preact_net", "no-flatten")
-class NoFlatten(PreActNet):
-    def head(self, x):
-        return self.fc(F.adaptive_avg_pool2d(F.relu(self.norm(x)), 1))
 
 
 @wrong("preact_net", "no-parameters")
