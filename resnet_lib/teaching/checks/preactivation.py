@@ -200,7 +200,7 @@ def check_preact_net(learners: Any) -> str:
         "shares-blocks": [share_blocks, shares_from_the_first, both(share_blocks, shares_from_the_first)],
         "wrong-width": [rebuilt(width=width) for width in (16, 64, 4, 32)],
         "same-width": same_width,
-        "wrong-image-channels": rebuilt(in_channels=3),
+        "wrong-image-channels": replaces(conv1=resized(3, 1, in_channels=3)),
         "wrong-classes": [rebuilt(num_classes=number) for number in (1000, 100, 1)],
         "stem-of-imagenet": rebuilt(stem="imagenet"),
         "strides-1111": restrided(1, 1, 1),
