@@ -52,8 +52,10 @@ def counts_of(mine: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, obj
         ", ".join(f"{n} × {shape}" for shape, n in sorted((a - b).items())[:4]) or "none"
         for a, b in ((shapes, right_shapes), (right_shapes, shapes))
     )
-    off = f"{abs(given - right):,} {'more' if given > right else 'fewer'}" if given != right else "the same number"
-    return {"given_count": f"{given:,}", "wanted_count": f"{right:,}", "off": off, "extra": extra, "missing": missing}
+    facts: dict[str, object] = {"given_count": f"{given:,}", "wanted_count": f"{right:,}"}
+    if given != right:
+        facts["off"] = f"{abs(given - right):,} {'more' if given > right else 'fewer'}"
+    return facts | {"extra": extra, "missing": missing}
 
 
 def first_that_ran(seen: Sequence[Seen]) -> Seen:

@@ -108,7 +108,7 @@ def show(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(show, value[:6])) + (", …]" if len(value) > 6 else "]")
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:.4g}"
     return repr(value)[:60] if isinstance(value, (int, str, type(None))) else f"a value of type {type(value).__name__}"
 
 
@@ -209,7 +209,9 @@ def _answer(function: Any, case: Sequence[Any]) -> Any:
     for before, after in zip(case, args, strict=True):
         if isinstance(before, Tensor) and (before.shape != after.shape or not torch.equal(before, after)):
             raise Mistake("changes-input", case=describe(case))
-        if isinstance(before, list) and list(map(type, before)) != list(map(type, after)):
+        if isinstance(before, list) and (
+            list(map(type, before)) != list(map(type, after)) or describe([before]) != describe([after])
+        ):
             raise Mistake("changes-list", case=describe(case))
     given = honest(given)
     if not finite(given):

@@ -94,11 +94,15 @@ def block_counts(stages: int) -> Edits:
     }
 
 
+def share_in(stage: Any) -> None:
+    """All blocks of the stage but the first are one block."""
+    for place in range(2, len(stage)):
+        stage[place] = stage[1]
+
+
 def share_blocks(net: ResNet) -> None:
-    """All blocks of a stage but the first are one block."""
     for stage in net.stages():
-        for place in range(2, len(stage)):
-            stage[place] = stage[1]
+        share_in(stage)
 
 
 def projections(make: Callable[[Any, Any], nn.Module]) -> Edit:
