@@ -35,13 +35,9 @@ STAMP = VENV / "lab-stamp.txt"  # what was installed, as hashes
 
 EXTRAS = {"test": "test,pages", "pages": "pages"}  # what an action needs of pyproject.toml's optional dependencies
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # A processor from 2008: the lessons' verdicts must hold on it too.
-PLAIN_CPU = {
-    "ATEN_CPU_CAPABILITY": "default",
-    "ONEDNN_MAX_CPU_ISA": "SSE41",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+PLAIN_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", **ONE_THREAD}
 
 DISK_FULL = f"the disk is full: free {DISK_GB} GB where the course and the temporary folder lie, and start lab.py again"
 NO_NETWORK = "pip reached no package index: connect to the internet (or set pip's proxy), and start lab.py again"
@@ -97,7 +93,8 @@ def commands(action, words):
     pytest = [PYTHON, "-m", "pytest"]
     if words or not any(LESSONS.glob("*.ipynb")):
         return [([*pytest, *words], {})]
-    return [(pytest, {}), ([*pytest, "notebooks"], PLAIN_CPU)]
+    both = [*pytest, "-n", "2", "--dist", "loadfile", "tests"]  # two files at a time, each on one thread
+    return [(both, ONE_THREAD), ([*pytest, "notebooks"], {}), ([*pytest, "notebooks"], PLAIN_CPU)]
 
 
 def run(command, variables, dry_run):

@@ -88,10 +88,12 @@ def test_an_unknown_word(lab, installed):
 
 
 def test_the_whole_suite_runs_the_lessons_twice(lab):
-    first, second = lab.commands("test", [])
-    assert first == ([lab.PYTHON, "-m", "pytest"], {})
-    assert second[0] == [lab.PYTHON, "-m", "pytest", "notebooks"]
-    assert second[1] == {
+    tests, lessons, again = lab.commands("test", [])
+    assert tests[0] == [lab.PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "tests"]
+    assert tests[1] == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    assert lessons == ([lab.PYTHON, "-m", "pytest", "notebooks"], {})
+    assert again[0] == lessons[0]
+    assert again[1] == {
         "ATEN_CPU_CAPABILITY": "default",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
         "OMP_NUM_THREADS": "1",
