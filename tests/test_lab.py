@@ -89,7 +89,7 @@ def test_an_unknown_word(lab, installed):
 
 def test_the_whole_suite_runs_the_lessons_twice(lab):
     tests, lessons, again = lab.commands("test", [])
-    assert tests[0] == [lab.PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "tests"]
+    assert tests[0] == [lab.PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests"]
     assert tests[1] == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     assert lessons == ([lab.PYTHON, "-m", "pytest", "notebooks"], {})
     assert again[0] == lessons[0]

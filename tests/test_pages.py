@@ -377,7 +377,7 @@ def test_a_part_that_the_next_net_has_not_is_closed(chromium: Any, folder: Path)
     assert "layer3.35 puts out" in place.locator("[role=status]").inner_text()
     place.get_by_label("net", exact=True).select_option("18")
     assert values_shown(place)["part"] == architecture.WHOLE
-    agree(place, rl.ArchitectureExplorer("18", beside="101 V1.5"))
+    agree(place, rl.ArchitectureExplorer("18", beside="50 V2"))
     page.close()
 
 
@@ -435,8 +435,9 @@ def test_a_prediction_is_followed_where_it_is_compared(chromium: Any, folder: Pa
     lines = page.locator("[data-prediction]")
     before = lines.inner_text()
     assert "A surprise" in before
-    page.get_by_role("group", name="Training error of residual-56").get_by_label("about plain-8's", exact=True).check()
-    assert "You predicted: about plain-8's." in lines.inner_text() and "As predicted." in lines.inner_text()
+    group = page.get_by_role("group", name="Before training: the gradient in the first layer of residual-56")
+    group.get_by_label("below 10", exact=True).check()
+    assert "You predicted: below 10." in lines.inner_text() and "As predicted." in lines.inner_text()
     page.close()
 
 
