@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from benchmarks._memory import resident
 from resnet_lib import PRESETS, build
 from resnet_lib.models.folding import fold_batch_norm
 
@@ -131,16 +132,6 @@ def weigh(name: str, who: str, mode: str, setting: str, batch: int, size: int) -
     for _ in range(3):
         run()
     return resident("VmHWM") - before
-
-
-def resident(row: str) -> float:
-    """VmRSS: bytes now. VmHWM: at the peak. Where there is no /proc, the peak so far for both."""
-    if sys.platform == "linux":
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith(row))
-    import resource
-
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
 
 
 def time_import(first_use: str) -> float:

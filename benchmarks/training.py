@@ -5,13 +5,10 @@ what is compared. Peak memory is that of a process that runs one loop alone.
 """
 
 import argparse
-import re
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -19,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks._memory import resident
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.training.data import ImageSet, load_fashion_mnist
 from resnet_lib.training.loop import Recipe, batches, seeded, train
@@ -102,15 +100,6 @@ def convolution_seconds(model: nn.Module, shape: tuple[int, ...], repeats: int =
     return min(seconds(once) for _ in range(repeats))
 
 
-def peak_of_this_process() -> float:
-    """Megabytes. On Linux ru_maxrss begins with what the parent held when it forked, the file below does not."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e3  # type: ignore[index]
-    scale = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-
-
 def peak_memory(loop: str, case: str, steps: int) -> float:
     """Megabytes that a fresh process holds at most while it runs one loop."""
     command = [sys.executable, "-m", "benchmarks.training", "--only", loop, "--case", case, "--steps", str(steps)]
@@ -154,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.only:
         depth, width, size, batch = CASES[options.case]
         (plain_loop if options.only == "plain" else our_loop)(net(depth, width), images(size), batch, options.steps)
-        print(peak_of_this_process())
+        print(resident("VmHWM") / 1e6)
         return 0
     print(f"{torch.__version__}, {torch.get_num_threads()} threads; medians of {options.pairs} pairs; images/s")
     print(

@@ -91,7 +91,7 @@ def plot_curves(
         "train_error": "training error",
         "test_error": "test error",
     }
-    _y_label(figure, names[measure], axes)
+    _y_label(axes, names[measure])
     said = "; ".join(f"{name} ends at {end:.0%}" for name, end in zip(curves, ends, strict=True))
     return Plot(figure, f"{sentence(title)} {said_source(source)}{names[measure].capitalize()}: {said}.")
 
@@ -128,7 +128,7 @@ def lines(
     axes.margins(x=0)
     _name_ends(axes, {name: (values[-1], name) for name, values in series.items()})
     axes.set_xlabel(x_label, fontsize=FONT)
-    _y_label(figure, f"{y_label} (log axis)" if log_y else y_label, axes if percent else None)
+    _y_label(axes, y_label + " (log axis)" * log_y, percent=percent)
     written = ".1%" if percent else ".3g"
     said = "; ".join(f"{n} begins at {v[0]:{written}} and ends at {v[-1]:{written}}" for n, v in series.items())
     heading = f"{sentence(title)} {said_source(source)}{y_label[0].upper()}{y_label[1:]}"
@@ -159,7 +159,7 @@ def strip(errors: Errors, *, title: str, source: str | None = "recorded") -> Plo
         axes.annotate(f"{mean(values):.0%}", (column + 0.3, mean(values)), va="center", fontsize=FONT)
     axes.set_xticks(range(len(groups)), list(groups), fontsize=FONT)
     axes.set(xlim=(-0.5, len(groups) - 0.3), ylim=(0, min(1.0, 1.1 * max(errors.values()))))
-    _y_label(figure, "error over the last batches; a bar is the mean", axes)
+    _y_label(axes, "error over the last batches; a bar is the mean")
     return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
@@ -201,7 +201,7 @@ def by_depth(errors: Errors, *, title: str, source: str | None = "recorded", lab
         axes.set_ylim(0, min(1.0, 1.1 * max(errors.values())))
     axes.set_xlabel("layers with weights (log axis)", fontsize=FONT)
     single = any(len(values) == 1 for values in groups.values())
-    _y_label(figure, label + " (log axis)" * wide + "; a hollow mark is one run" * single, axes)
+    _y_label(axes, label + " (log axis)" * wide + "; a hollow mark is one run" * single)
     return Plot(figure, f"{sentence(title)} {said_source(source)}{ranges(groups)}")
 
 
@@ -287,11 +287,11 @@ def _figure(title: str, source: str | None, right: float = 0.78) -> tuple[Figure
     return figure, axes
 
 
-def _y_label(figure: Figure, label: str, percent: Axes | None) -> None:
-    """The label stands above the axis, where it is read first and upright; `percent` axes write fractions so."""
-    if percent is not None:
-        percent.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-    figure.text(0.012, 0.845, label, fontsize=FONT)
+def _y_label(axes: Axes, label: str, percent: bool = True) -> None:
+    """The label stands above the axis, where it is read first and upright; `percent` writes fractions so."""
+    if percent:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+    axes.figure.text(0.012, 0.845, label, fontsize=FONT)
 
 
 def _line(name: str) -> dict[str, Any]:
