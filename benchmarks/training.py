@@ -1,14 +1,14 @@
 """`python -m benchmarks training`: the loop against the plainest correct PyTorch loop, and against its convolutions.
 
-Both loops run in turn, in pairs, in one process, on the same images with the same recipe; the ratio of a pair is
-what is compared. Peak memory is that of a process that runs one loop alone.
+The loops run in turn, in pairs, each in a fresh process, on the same images with the same recipe; the ratio of a pair
+is what is compared. "Side by side" is what `experiment --workers` does: one net a core, their images counted together.
+Peak memory is that of the process.
 """
 
 import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from statistics import median
 
 import torch
@@ -19,7 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks._memory import resident
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.training.data import ImageSet, load_fashion_mnist
+from resnet_lib.training.devices import keep_freed_memory
 from resnet_lib.training.loop import Recipe, batches, seeded, train
+from resnet_lib.training.workers import side_by_side
 
 CASES = {  # name: depth, width, image size, batch
     "resnet-20, 32×32": (20, 16, 32, 128),
@@ -27,7 +29,8 @@ CASES = {  # name: depth, width, image size, batch
     "resnet-20, 14×14": (20, 8, 14, 64),
     "resnet-56, 14×14": (56, 8, 14, 64),
 }
-BARS = {"ratio": 1.3, "pipeline": 0.05}
+WARM_UP = 3  # steps
+RATIO, PIPELINE = 1.3, 0.05  # the bars
 
 
 def images(size: int) -> ImageSet:
@@ -63,7 +66,31 @@ def plain_loop(model: nn.Module, data: ImageSet, batch: int, steps: int) -> None
 
 
 def our_loop(model: nn.Module, data: ImageSet, batch: int, steps: int) -> None:
+    keep_freed_memory(data.images.shape[-1])  # as the command line does
     train(model, data, Recipe(batch_size=batch, steps=steps))
+
+
+def measure(loop: str, case: str, steps: int) -> tuple[float, float]:
+    """Images a second, and the megabytes that this process held at most."""
+    depth, width, size, batch = CASES[case]
+    data = images(size)
+    run = {"plain": plain_loop, "ours": our_loop}[loop]
+    run(net(depth, width), data, batch, WARM_UP)
+    speed = batch * steps / seconds(run, net(depth, width), data, batch, steps)
+    return speed, resident("VmHWM") / 1e6
+
+
+def alone(loop: str, case: str, steps: int) -> tuple[float, float]:
+    """`measure` in a fresh process with all threads."""
+    command = [sys.executable, "-m", "benchmarks.training", "--only", loop, "--case", case, "--steps", str(steps)]
+    speed, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-2:]
+    return float(speed), float(memory)
+
+
+def side_by_side_speed(case: str, steps: int) -> float:
+    """Images a second of as many nets as there are threads, one thread each."""
+    workers = max(2, torch.get_num_threads())
+    return sum(speed for speed, _ in side_by_side(measure, [(case, "ours", case, steps)] * workers, workers))
 
 
 def seconds(work: object, *arguments: object) -> float:
@@ -100,37 +127,37 @@ def convolution_seconds(model: nn.Module, shape: tuple[int, ...], repeats: int =
     return min(seconds(once) for _ in range(repeats))
 
 
-def peak_memory(loop: str, case: str, steps: int) -> float:
-    """Megabytes that a fresh process holds at most while it runs one loop."""
-    command = [sys.executable, "-m", "benchmarks.training", "--only", loop, "--case", case, "--steps", str(steps)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+def verdict(value: float, met: bool, form: str) -> str:
+    return f"{value:{form}} {'met' if met else 'NOT MET'}"
 
 
-def rows(steps: int, pairs: int) -> Iterator[list[str]]:
-    for case, (depth, width, size, batch) in CASES.items():
-        data = images(size)
-        loops = {"plain": plain_loop, "ours": our_loop}
-        for loop in loops.values():
-            loop(net(depth, width), data, batch, 3)  # warm up
-        times: dict[str, list[float]] = {"plain": [], "ours": []}
-        for _ in range(pairs):
-            for name, loop in loops.items():
-                times[name].append(seconds(loop, net(depth, width), data, batch, steps))
-        ratio = median(plain / ours for plain, ours in zip(times["plain"], times["ours"], strict=True))
-        share = pipeline_seconds(data, batch, steps) / median(times["ours"])
-        ceiling = batch / convolution_seconds(net(depth, width), (batch, 1, size, size))
-        memory = {name: peak_memory(name, case, steps) for name in loops}
-        speed = {name: batch * steps / median(of_loop) for name, of_loop in times.items()}
-        yield [
-            case,
-            f"{speed['plain']:,.0f}",
-            f"{speed['ours']:,.0f}",
-            f"{ceiling:,.0f}",
-            f"{ratio:.2f} × {'met' if ratio >= BARS['ratio'] else 'NOT MET'}",
-            f"{share:.1%} {'met' if share <= BARS['pipeline'] else 'NOT MET'}",
-            f"{memory['plain']:.0f}",
-            f"{memory['ours']:.0f} {'met' if memory['ours'] <= memory['plain'] else 'NOT MET'}",
-        ]
+def row(case: str, steps: int, pairs: int) -> list[str]:
+    depth, width, size, batch = CASES[case]
+    runs: dict[str, list[tuple[float, float]]] = {"plain": [], "ours": []}
+    both = []
+    for _ in range(pairs):
+        for loop in runs:
+            runs[loop].append(alone(loop, case, steps))
+        both.append(side_by_side_speed(case, steps))
+    speeds = {loop: [speed for speed, _ in of_loop] for loop, of_loop in runs.items()}
+    memory = {loop: median(megabytes for _, megabytes in of_loop) for loop, of_loop in runs.items()}
+    ratio, ratio_of_both = (
+        median(ours / plain for ours, plain in zip(some, speeds["plain"], strict=True))
+        for some in (speeds["ours"], both)
+    )
+    plain, ours = median(speeds["plain"]), median(speeds["ours"])
+    share = pipeline_seconds(images(size), batch, steps) / (batch * steps / ours)
+    ceiling = batch / convolution_seconds(net(depth, width), (batch, 1, size, size))
+    return [
+        case,
+        *(f"{speed:,.0f}" for speed in (plain, ours, ceiling)),
+        verdict(ratio, ratio >= RATIO, ".2f"),
+        f"{median(both):,.0f}",
+        verdict(ratio_of_both, ratio_of_both >= RATIO, ".2f"),
+        verdict(share, share <= PIPELINE, ".1%"),
+        f"{memory['plain']:.0f}",
+        verdict(memory["ours"], memory["ours"] <= memory["plain"], ".0f"),
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,21 +165,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", choices=("plain", "ours"), help=argparse.SUPPRESS)
-    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=CASES, help="one of the nets; default: all")
     options = parser.parse_args(arguments)
     if options.only:
-        depth, width, size, batch = CASES[options.case]
-        (plain_loop if options.only == "plain" else our_loop)(net(depth, width), images(size), batch, options.steps)
-        print(resident("VmHWM") / 1e6)
+        print(*measure(options.only, options.case, options.steps))
         return 0
-    print(f"{torch.__version__}, {torch.get_num_threads()} threads; medians of {options.pairs} pairs; images/s")
-    print(
-        "| net | plain loop | ours | convolutions alone | ours / plain (≥ 1.3) | data pipeline (≤ 5 %) "
-        "| MB plain | MB ours |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for row in rows(options.steps, options.pairs):
-        print("| " + " | ".join(row) + " |", flush=True)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of {options.pairs} pairs; images/s")
+    heads = ("net", "plain loop", "ours", "convolutions alone", "ours / plain (≥ 1.3)", "ours, side by side")
+    heads += ("side by side / plain (≥ 1.3)", "data pipeline (≤ 5 %)", "MB plain", "MB ours (≤ plain)")
+    print("| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1))
+    for case in [options.case] if options.case else CASES:
+        print("| " + " | ".join(row(case, options.steps, options.pairs)) + " |", flush=True)
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_lib.probes.grids import GRIDS, grid_path, record_grid
 from resnet_lib.training.checkpoints import CheckpointFolder
-from resnet_lib.training.devices import best_device, process_group
+from resnet_lib.training.devices import best_device, keep_freed_memory, process_group
 from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
 from resnet_lib.training.loop import Recipe, train
 from resnet_lib.training.progress import ProgressBar
@@ -33,6 +33,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     experiment.add_argument("name", choices=(*EXPERIMENTS, *GRIDS))
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
+    experiment.add_argument("--workers", type=int, default=1, help="train so many nets side by side, one a core")
 
     grid = commands.add_parser("grid", help="measure anew what an explorer looks up")
     grid.add_argument("name", choices=GRIDS)
@@ -72,6 +73,7 @@ def train_one(options: argparse.Namespace) -> None:
     images = Images(options.data, full=options.full, size=32 if options.data == "cifar10" else options.size)
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
     identity = {name: dataclasses.asdict(part) for name, part in (("net", net), ("images", images), ("recipe", recipe))}
+    keep_freed_memory(images.size)
     device = best_device()
     with process_group(device) as rank:
         data, test_data = images.load("train"), images.load("test")
@@ -106,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "grid" or options.name in GRIDS:
             print(record_grid(options.name))
         else:
-            for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar):
+            for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar, options.workers):
                 print(path)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -161,9 +161,9 @@ def start(model: nn.Module, recipe: Recipe, total_steps: int) -> Run:
 
 def training_step(run: Run, forward: nn.Module, images: Tensor, labels: Tensor) -> None:
     """One step of SGD on one batch; what it saw goes into the history."""
+    run.optimizer.zero_grad()  # first: the last step's gradients would lie beside this one's activations
     logits = forward(images)
     loss = cross_entropy(logits, labels)
-    run.optimizer.zero_grad()
     loss.backward()
     run.history.lr.append(run.optimizer.param_groups[0]["lr"])
     run.optimizer.step()

@@ -6,15 +6,20 @@ from resnet_lib.training.history import History
 
 
 class ProgressBar:
-    """`train(…, progress=ProgressBar("plain-56"))` shows steps, time left and the error of the last batches."""
+    """`train(…, progress=ProgressBar("plain-56"))` shows steps, time left and the error of the last batches.
 
-    def __init__(self, label: str = ""):
-        self.label = label
+    line: which line of the terminal, from 0, where several processes show a bar each.
+    """
+
+    def __init__(self, label: str = "", line: int | None = None):
+        self.label, self.line = label, line
         self._bar: tqdm | None = None
 
     def __call__(self, history: History, total_steps: int) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=total_steps, desc=self.label, initial=len(history) - 1, unit="step")
+            self._bar = tqdm(
+                total=total_steps, desc=self.label, initial=len(history) - 1, unit="step", position=self.line
+            )
         self._bar.update()
         if len(history) % 10 == 0 or len(history) == total_steps:
             self._bar.set_postfix_str(f"error {history.final_error():.0%}")

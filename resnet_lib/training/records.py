@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ import torch
 from safetensors.torch import load, save_file
 
 from resnet_lib.files import cache_folder, check_hash, write_atomic
+from resnet_lib.models.arguments import require_int
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.training.checkpoints import CheckpointFolder
+from resnet_lib.training.devices import best_device, keep_freed_memory
 from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Net
 from resnet_lib.training.history import History
-from resnet_lib.training.loop import Progress, evaluate, train
+from resnet_lib.training.loop import Progress, device_of, evaluate, train
+from resnet_lib.training.workers import side_by_side
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -84,12 +87,17 @@ def load_recorded_net(experiment: str, net: str, seed: int = 0) -> ResNet:
     return model.eval()
 
 
-def run_unit(experiment: Experiment, net: Net, seed: int, progress: Progress | None = None) -> Path:
-    """Train one unit, continuing an interrupted run, and write its record. Returns the record's path."""
+def run_unit(
+    experiment: Experiment, net: Net, seed: int, path: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """Train one unit on the best device, continuing an interrupted run, and write its record.
+
+    Returns the record's path: `path`, or that in the package.
+    """
     code_state()  # before the hours of training in which someone may edit the files
     data = experiment.images.load("train")
     test_data = experiment.images.load("test")
-    model = net.build(seed, in_channels=data.images.shape[1])
+    model = net.build(seed, in_channels=data.images.shape[1]).to(best_device())
     folder = cache_folder() / "runs" / experiment.name / f"{net.name}-seed{seed:02d}"
     checkpoints = CheckpointFolder(folder, experiment.identity(net, seed)) if experiment.examine else None
     history = train(
@@ -101,11 +109,11 @@ def run_unit(experiment: Experiment, net: Net, seed: int, progress: Progress | N
         test_data=test_data if experiment.examine else None,
         checkpoints=checkpoints,
     )
-    path = record_path(experiment.name, net.name, seed)
+    path = path or record_path(experiment.name, net.name, seed)
     content: dict[str, Any] = {
         "experiment": experiment.name,
         **experiment.identity(net, seed),
-        "provenance": provenance(experiment, net, seed, history.seconds, data.images),
+        "provenance": provenance(experiment, net, seed, history.seconds, data.images, device_of(model)),
         "history": _thinned(history).to_dict(),
     }
     if experiment.keep_weights and seed == experiment.seeds[0]:
@@ -119,24 +127,35 @@ def run_experiment(
     name: str,
     seeds: list[int] | None = None,
     nets: list[str] | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Callable[[str, int], Progress] | None = None,
+    workers: int = 1,
 ) -> list[Path]:
-    """Run the units of an experiment that have no record yet."""
+    """Run the units of an experiment that have no record yet, `workers` of them side by side.
+
+    progress: makes a unit's callback from its label and its worker's number, from 0. Small nets gain most from workers:
+    a second core helps another net more than it helps the same one.
+    """
+    require_int("workers", workers)
     experiment = find_experiment(name)
     chosen = [experiment.net(net).name for net in nets] if nets else [net.name for net in experiment.nets]
     units = [(net, seed) for seed in seeds or experiment.seeds for net in experiment.nets if net.name in chosen]
-    missing = [(net, seed) for net, seed in units if not record_path(name, net.name, seed).exists()]
-    return [
-        run_unit(experiment, net, seed, progress(f"{net.name} seed {seed}") if progress else None)
-        for net, seed in missing
+    paths = [record_path(name, net.name, seed) for net, seed in units]
+    tasks = [
+        (f"{net.name} seed {seed}", experiment, net, seed, path)
+        for (net, seed), path in zip(units, paths, strict=True)
+        if not path.exists()
     ]
+    return side_by_side(run_unit, tasks, workers, partial(keep_freed_memory, experiment.images.size), progress)
 
 
-def provenance(experiment: Experiment, net: Net, seed: int, seconds: float, images: torch.Tensor) -> dict[str, Any]:
+def provenance(
+    experiment: Experiment, net: Net, seed: int, seconds: float, images: torch.Tensor, device: torch.device
+) -> dict[str, Any]:
     """Where a result came from. Names no machine, only its kind."""
     return {
         **origin(f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}"),
         "data_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+        "device": device.type,
         "seconds": round(seconds, 1),
     }
 
@@ -165,7 +184,7 @@ def code_state() -> dict[str, Any]:
 
 
 def _keep_weights(model: ResNet, path: Path) -> dict[str, str]:
-    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    tensors = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
     write_atomic(path, lambda temporary: save_file(tensors, temporary))
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 

@@ -1,0 +1,117 @@
+"""Trainings side by side: at the same time, with their share of the threads, with the results of one after another."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lib.training import records
+from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Images, pairs
+from resnet_lib.training.loop import Recipe
+from resnet_lib.training.workers import side_by_side
+
+
+def meet(folder: Path, own: str, other: str) -> tuple[int, int]:
+    """Wait for the task that runs at the same time; alone, give up."""
+    (folder / own).touch()
+    give_up = time.monotonic() + 60
+    while not (folder / other).exists():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"{other} does not run beside {own}")
+        time.sleep(0.01)
+    return os.getpid(), torch.get_num_threads()
+
+
+def fail_on(number: int, folder: Path) -> int:
+    if number == 0:
+        raise ValueError("task 0 fails")
+    (folder / str(number)).touch()
+    return number
+
+
+def tell(number: int, progress: tuple[str, int]) -> tuple[int, str, int, int]:
+    return number, *progress, os.getpid()
+
+
+def label_and_line(label: str, line: int) -> tuple[str, int]:
+    return label, line
+
+
+def test_two_workers_run_at_the_same_time(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        (a, threads_a), (b, threads_b) = side_by_side(
+            meet, [("a", tmp_path, "a", "b"), ("b", tmp_path, "b", "a")], workers=2
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert len({a, b, os.getpid()}) == 3
+    assert (threads_a, threads_b) == (2, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_with_each_task_s_own_progress(workers: int) -> None:
+    tasks = [(f"task {number}", number) for number in range(4)]
+    results = side_by_side(tell, tasks, workers, progress=label_and_line)
+    assert [result[:2] for result in results] == [(number, f"task {number}") for number in range(4)]
+    lines = {(pid, line) for *_, line, pid in results}
+    assert len(lines) <= workers and {line for _, line in lines} <= set(range(workers))
+    assert (os.getpid() in {pid for pid, _ in lines}) == (workers == 1)
+
+
+def test_an_error_stops_no_other_task(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="task 0 fails"):
+        side_by_side(fail_on, [(str(number), number, tmp_path) for number in range(3)], workers=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_experiment_with_workers_gives_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(steps=5, batch_size=8)
+    tiny = Experiment("tiny", "Two at once?", pairs((8,), width=4), Images(size=14), recipe, seeds=(0, 1))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", tiny)
+    monkeypatch.setenv("RESNET_LIB_CACHE", str(tmp_path / "cache"))
+    losses = {}
+    for workers in (1, 2):
+        monkeypatch.setattr(records, "RECORDED", tmp_path / str(workers))
+        paths = records.run_experiment("tiny", workers=workers)
+        assert [path.name for path in paths] == [
+            f"{net}-8-seed{seed:02d}.json" for seed in (0, 1) for net in ("plain", "residual")
+        ]
+        losses[workers] = [json.loads(path.read_text())["history"]["loss"] for path in paths]
+        assert records.run_experiment("tiny", workers=workers) == []  # nothing is missing any more
+    assert losses[1] == losses[2]
+    with pytest.raises(ValueError, match="workers must be an int of at least 1, got 0"):
+        records.run_experiment("tiny", workers=0)
+
+
+KEEP = """
+import sys
+import torch
+from benchmarks._memory import resident
+from resnet_lib.training.devices import keep_freed_memory
+if sys.argv[1] != "never":
+    keep_freed_memory(int(sys.argv[1]))
+torch.ones(16, 2**20)
+print(resident("VmRSS") / 2**20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
+def test_freed_memory_is_kept_for_large_images_only() -> None:
+    """64 MB are taken and freed; who keeps them still holds them."""
+
+    def held(choice: str) -> float:
+        command = [sys.executable, "-c", KEEP, choice]
+        root = Path(__file__).parents[1]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
+
+    never, small, large = held("never"), held("14"), held("32")
+    assert abs(small - never) < 20
+    assert large - never > 50
