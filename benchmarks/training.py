@@ -6,9 +6,11 @@ Peak memory is that of the process.
 """
 
 import argparse
+import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -29,6 +31,7 @@ CASES = {  # name: depth, width, image size, batch
     "resnet-20, 14×14": (20, 8, 14, 64),
     "resnet-56, 14×14": (56, 8, 14, 64),
 }
+SPEEDS = Path(__file__).parents[1] / "docs" / "training-speed.txt"
 WARM_UP = 3  # steps
 RATIO, PIPELINE = 1.3, 0.05  # the bars
 
@@ -127,11 +130,8 @@ def convolution_seconds(model: nn.Module, shape: tuple[int, ...], repeats: int =
     return min(seconds(once) for _ in range(repeats))
 
 
-def verdict(value: float, met: bool, form: str) -> str:
-    return f"{value:{form}} {'met' if met else 'NOT MET'}"
-
-
-def row(case: str, steps: int, pairs: int) -> list[str]:
+def column(case: str, steps: int, pairs: int) -> dict[str, str]:
+    """All that is measured of one net, by the name of its row."""
     depth, width, size, batch = CASES[case]
     runs: dict[str, list[tuple[float, float]]] = {"plain": [], "ours": []}
     both = []
@@ -140,24 +140,34 @@ def row(case: str, steps: int, pairs: int) -> list[str]:
             runs[loop].append(alone(loop, case, steps))
         both.append(side_by_side_speed(case, steps))
     speeds = {loop: [speed for speed, _ in of_loop] for loop, of_loop in runs.items()}
-    memory = {loop: median(megabytes for _, megabytes in of_loop) for loop, of_loop in runs.items()}
+    plain_memory, our_memory = (median(megabytes for _, megabytes in of_loop) for of_loop in runs.values())
     ratio, ratio_of_both = (
         median(ours / plain for ours, plain in zip(some, speeds["plain"], strict=True))
         for some in (speeds["ours"], both)
     )
-    plain, ours = median(speeds["plain"]), median(speeds["ours"])
-    share = pipeline_seconds(images(size), batch, steps) / (batch * steps / ours)
+    share = pipeline_seconds(images(size), batch, steps) / (batch * steps / median(speeds["ours"]))
     ceiling = batch / convolution_seconds(net(depth, width), (batch, 1, size, size))
-    return [
-        case,
-        *(f"{speed:,.0f}" for speed in (plain, ours, ceiling)),
-        verdict(ratio, ratio >= RATIO, ".2f"),
-        f"{median(both):,.0f}",
-        verdict(ratio_of_both, ratio_of_both >= RATIO, ".2f"),
-        verdict(share, share <= PIPELINE, ".1%"),
-        f"{memory['plain']:.0f}",
-        verdict(memory["ours"], memory["ours"] <= memory["plain"], ".0f"),
-    ]
+    return {
+        "plain loop, images/s": f"{median(speeds['plain']):,.0f}",
+        "our loop, images/s": f"{median(speeds['ours']):,.0f}",
+        "the convolutions alone, images/s": f"{ceiling:,.0f}",
+        f"our loop / plain (bar: ≥ {RATIO})": verdict(ratio, ratio >= RATIO, ".2f"),
+        "our nets side by side, images/s": f"{median(both):,.0f}",
+        f"side by side / plain (bar: ≥ {RATIO})": verdict(ratio_of_both, ratio_of_both >= RATIO, ".2f"),
+        f"data pipeline, of a step (bar: ≤ {PIPELINE:.0%})": verdict(share, share <= PIPELINE, ".1%"),
+        "peak memory of the plain loop, MB": f"{plain_memory:.0f}",
+        "of our loop, MB (bar: ≤ plain)": verdict(our_memory, our_memory <= plain_memory, ".0f"),
+    }
+
+
+def verdict(value: float, met: bool, form: str) -> str:
+    return f"{value:{form}} {'met' if met else 'NOT MET'}"
+
+
+def table(columns: dict[str, dict[str, str]]) -> str:
+    rows = [list(next(iter(columns.values())))] + [list(column.values()) for column in columns.values()]
+    lines = [["", *columns], ["---"] + ["---:"] * len(columns), *map(list, zip(*rows, strict=True))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -166,16 +176,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", choices=("plain", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=CASES, help="one of the nets; default: all")
+    parser.add_argument("--record", action="store_true", help="keep the table for docs/training.md")
     options = parser.parse_args(arguments)
     if options.only:
         print(*measure(options.only, options.case, options.steps))
         return 0
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of {options.pairs} pairs; images/s")
-    heads = ("net", "plain loop", "ours", "convolutions alone", "ours / plain (≥ 1.3)", "ours, side by side")
-    heads += ("side by side / plain (≥ 1.3)", "data pipeline (≤ 5 %)", "MB plain", "MB ours (≤ plain)")
-    print("| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1))
+    columns = {}
     for case in [options.case] if options.case else CASES:
-        print("| " + " | ".join(row(case, options.steps, options.pairs)) + " |", flush=True)
+        print(f"measuring {case}", file=sys.stderr)
+        columns[case] = column(case, options.steps, options.pairs)
+    machine = f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    text = f"{table(columns)}\n\n{machine}; medians of {options.pairs} pairs of {options.steps} steps.\n"
+    print(text, end="")
+    if options.record:
+        SPEEDS.write_text(text, encoding="utf-8")
     return 0
 
 

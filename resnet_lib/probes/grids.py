@@ -1,7 +1,7 @@
 """Measurements over a declared, finite grid, shipped with the library: what explorers look up in place of waiting.
 
 `python -m resnet_lib grid NAME` measures one anew and writes `recorded/NAME.json` beside this file. Whoever shows a
-value of one says "recorded". All are of width-8 nets on Fashion-MNIST at 14×14 pixels, seed 0.
+value of one says "recorded". All are of width-8 nets on Fashion-MNIST at 14×14 pixels, seed 0 where no other is named.
 """
 
 import json
@@ -19,7 +19,7 @@ from resnet_lib.files import write_atomic
 from resnet_lib.models.arguments import require_choice
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
-from resnet_lib.probes.gradients import gradient_correlation, gradient_norms
+from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
 from resnet_lib.probes.hooks import own_blocks
 from resnet_lib.probes.landscape import loss_surface
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesion
@@ -35,6 +35,7 @@ Values = dict[str, Any]
 DEPTHS = (8, 20, 32, 56, 110)
 STEPS = (0, 5, 20, 60, 149)
 DECAYS = (0, 1e-4, 1e-3, 1e-2)
+AGREEMENT_DEPTHS, AGREEMENT_STEPS, AGREEMENT_SEEDS = (8, 20, 56, 110), (0, 20, 60, 149), range(5)
 TRAINED = ("residual-20", "plain-20", "residual-56", "plain-56")
 
 
@@ -79,6 +80,43 @@ def gradient_flow() -> Values:
         train(net, data, Recipe(), seed=0, progress=look)
         values[flow_key(*setting)] = found
         print(flow_key(*setting), flush=True)
+    return values
+
+
+def measure_agreement(net: ResNet) -> Values:
+    """Of the first, the middle and the last: gradient norm of the convolutions, two batches' agreement of the blocks.
+    And how alike neighbours' input gradients are. All in train mode."""
+    images, labels = test_images(128)
+    halves = ((images[:64], labels[:64]), (images[64:], labels[64:]))
+    norms = list(gradient_norms(net, *halves[0]).values())
+    cosines = list(gradient_agreement(net, *halves).values())
+    return {
+        "norms": [rounded(norms[index]) for index in (0, len(norms) // 2, -1)],
+        "batches": [rounded(cosines[index]) for index in (0, len(cosines) // 2, -1)],
+        "neighbours": rounded(gradient_correlation(net, images[:8])[0]),
+    }
+
+
+def gradient_agreement_by_seed() -> Values:
+    """Size and agreement of the gradients of plain and residual nets, five seeds, at four steps of the live recipe.
+
+    The nets have batch norm and He's initialisation; a seed is that of the weights and of the images' order.
+    """
+    data = load_fashion_mnist("train").pooled()
+    values: Values = {}
+    for depth, shortcut in product(AGREEMENT_DEPTHS, (False, True)):
+        name = f"{'residual' if shortcut else 'plain'}-{depth}"
+        values[name] = {str(step): [] for step in AGREEMENT_STEPS}
+        for seed in AGREEMENT_SEEDS:
+            net = flow_net(depth, True, shortcut, "he", seed)
+            values[name]["0"].append(measure_agreement(net))
+
+            def look(history: Any, total: int, net: ResNet = net, found: Values = values[name]) -> None:
+                if len(history) in AGREEMENT_STEPS:
+                    found[str(len(history))].append(measure_agreement(net))
+
+            train(net, data, Recipe(), seed=seed, progress=look)
+        print(name, flush=True)
     return values
 
 
@@ -162,6 +200,7 @@ def weight_decay() -> Values:
 
 GRIDS: dict[str, Callable[[], Values]] = {
     "gradient-grid": gradient_flow,
+    "gradient-agreement": gradient_agreement_by_seed,
     "path-gradients": path_gradients,
     "lesions": lesions,
     "landscapes": landscapes,
