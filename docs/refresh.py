@@ -11,15 +11,18 @@ import re
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from statistics import mean
 
 import nbformat
 
 import resnet_lib as rl
+from resnet_lib.probes.grids import load_grid
 from resnet_lib.training.tables import nets_table, runs_table
 from resnet_lib.widgets.plots import Plot, strip
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writes it
+SPEEDS = ROOT / "docs" / "training-speed.txt"  # `python -m benchmarks training --record` writes it
 PICTURE = ROOT / "docs" / "images" / "degradation.png"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -80,6 +83,29 @@ def seats_table() -> str:
     return "\n".join(rows)
 
 
+def agreement_table() -> str:
+    """What lessons 02 and 03 measure of one seed, over five: size and agreement of the gradients."""
+    heads = {
+        "first / last gradient, step 0": ("0", lambda found: found["norms"][0] / found["norms"][-1]),
+        "step 20": ("20", lambda found: found["norms"][0] / found["norms"][-1]),
+        "step 149": ("149", lambda found: found["norms"][0] / found["norms"][-1]),
+        "neighbours alike, step 0": ("0", lambda found: found["neighbours"]),
+        "step 149 ": ("149", lambda found: found["neighbours"]),
+        "two batches agree, middle block, step 0": ("0", lambda found: found["batches"][1]),
+        "step 60": ("60", lambda found: found["batches"][1]),
+    }
+    rows = [f"| net | {' | '.join(map(str.strip, heads))} |", "|---|" + "---:|" * len(heads)]
+    for net, by_step in load_grid("gradient-agreement").items():
+        cells = (spread([value(found) for found in by_step[step]]) for step, value in heads.values())
+        rows.append(f"| {net} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def spread(values: list[float]) -> str:
+    """Mean, smallest and largest, to two digits."""
+    return "{} ({} to {})".format(*(f"{value:.2g}" for value in (mean(values), min(values), max(values))))
+
+
 def picture() -> Plot:
     """The first picture of lesson 01 and of the README."""
     errors = {(run.net, run.seed): run.history.final_error() for run in rl.load_records("live-degradation")}
@@ -131,6 +157,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
     ROOT / "docs" / "teaching.md": {"times": lambda: lessons_table("../notebooks")},
     ROOT / "docs" / "api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
     ROOT / "docs" / "elsewhere.md": {"seats": seats_table},
+    ROOT / "docs" / "training.md": {
+        "agreement": agreement_table,
+        "speed": lambda: SPEEDS.read_text(encoding="utf-8").rstrip(),
+    },
 }
 
 

@@ -63,7 +63,7 @@ def list_experiments() -> None:
         print(f"{declared.name:20} {done:3} of {len(units):3} units run  {declared.question}")
     for name, measure in GRIDS.items():
         state = "recorded" if grid_path(name).exists() else "not run"
-        print(f"{name:20} {state:21}  {(measure.__doc__ or '').partition('.')[0].replace(chr(10), ' ')}")
+        print(f"{name:20} {state:21}  {' '.join((measure.__doc__ or '').partition('.')[0].split())}")
 
 
 def train_one(options: argparse.Namespace) -> None:

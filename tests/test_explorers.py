@@ -231,8 +231,8 @@ def test_grids_are_whole_and_say_where_they_come_from(name: str) -> None:
     content = json.loads((grids.RECORDED / f"{name}.json").read_text())
     assert content["provenance"]["command"] == f"python -m resnet_lib grid {name}" and content["provenance"]["clean"]
     settings = len(grids.DEPTHS) * 2 * 2 * 2
-    sizes = {"gradient-grid": settings, "path-gradients": 8, "lesions": 4, "landscapes": 4, "weight-decay": 4}
-    assert len(content["values"]) == sizes[name]
+    sizes = {"gradient-grid": settings, "gradient-agreement": 8, "path-gradients": 8}
+    assert len(content["values"]) == sizes.get(name, 4)
 
 
 def test_recorded_flow_is_what_a_new_measurement_gives() -> None:
@@ -242,6 +242,39 @@ def test_recorded_flow_is_what_a_new_measurement_gives() -> None:
         measured = measure_flow(flow_net(depth, norm, shortcut_, "he"))
         np.testing.assert_allclose(recorded["norms"], measured["norms"], rtol=0.02)
         np.testing.assert_allclose(recorded["variances"], measured["variances"], rtol=0.02)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("plain-8", 0), ("residual-8", 3), ("residual-20", 1)])
+def test_recorded_agreement_is_what_a_new_measurement_gives(name: str, seed: int) -> None:
+    recorded = load_grid("gradient-agreement")[name]["0"][seed]
+    kind, depth = name.split("-")
+    measured = grids.measure_agreement(flow_net(int(depth), True, kind == "residual", "he", seed))
+    for key in ("norms", "batches", "neighbours"):
+        np.testing.assert_allclose(recorded[key], measured[key], rtol=0.02, atol=0.01)
+
+
+def test_recorded_agreement_shows_what_lessons_02_and_03_say() -> None:
+    def seeds(kind: str, depth: int, step: int, measure: Callable[[dict], float]) -> list[float]:
+        return [measure(found) for found in load_grid("gradient-agreement")[f"{kind}-{depth}"][str(step)]]
+
+    def neighbours(found: dict) -> float:
+        return found["neighbours"]
+
+    def batches(found: dict) -> float:
+        return found["batches"][1]
+
+    def first_over_last(found: dict) -> float:
+        return found["norms"][0] / found["norms"][-1]
+
+    for depth in (20, 56):
+        for measure in (neighbours, batches):
+            assert min(seeds("residual", depth, 0, measure)) > max(seeds("plain", depth, 0, measure))
+        assert max(seeds("plain", depth, 60, batches)) > min(seeds("residual", depth, 60, batches))  # no more
+        assert min(seeds("residual", depth, 60, neighbours)) > max(seeds("plain", depth, 60, neighbours))
+    at_the_end = seeds("plain", 56, 149, first_over_last)
+    assert round(1 / min(at_the_end)) == 46 and round(1 / max(at_the_end)) == 2
+    assert max(seeds("plain", 110, 149, first_over_last)) < 1e-3
+    assert [round(value, 2) for value in sorted(seeds("plain", 56, 149, neighbours))[::4]] == [0.06, 0.55]
 
 
 def test_recorded_flow_shows_what_lesson_02_says() -> None:
