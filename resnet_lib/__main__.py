@@ -113,6 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint, if it keeps them", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -3,11 +3,14 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -70,6 +73,47 @@ def test_an_error_stops_no_other_task(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="task 0 fails"):
         side_by_side(fail_on, [(str(number), number, tmp_path) for number in range(3)], workers=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+STOPPED = """
+import os, sys, time
+from pathlib import Path
+from resnet_lib.training.workers import side_by_side
+
+def hang(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    side_by_side(hang, [("a", Path(sys.argv[1])), ("b", Path(sys.argv[1]))], workers=2)
+"""
+
+
+def runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send to one process")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=lambda sent: sent.name)
+def test_workers_end_with_their_parent(sent: signal.Signals, tmp_path: Path) -> None:
+    """After Ctrl-C, and even if the parent had no time to tell them."""
+    script, folder = tmp_path / "stopped.py", tmp_path / "pids"
+    script.write_text(STOPPED)
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, script, folder], stderr=subprocess.DEVNULL) as parent:
+        wait_until(lambda: len(list(folder.iterdir())) == 2)
+        workers = [int(path.name) for path in folder.iterdir()]
+        assert all(map(runs, workers))
+        parent.send_signal(sent)
+        parent.wait(60)
+    wait_until(lambda: not any(map(runs, workers)))
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < give_up, "waited a minute in vain"
+        time.sleep(0.05)
 
 
 def test_experiment_with_workers_gives_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

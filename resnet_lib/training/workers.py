@@ -3,10 +3,13 @@
 One net of 14 × 14 images cannot use two cores well: every layer is too short. Two nets can.
 """
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
+from threading import Thread
 from typing import Any
 
 import torch
@@ -38,22 +41,37 @@ def side_by_side(
     for number in range(workers):
         numbers.put(number)
     threads = max(1, torch.get_num_threads() // workers)
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, context, _begin, (prepare, threads, numbers, context.RLock()))
     try:
         futures = [pool.submit(_one, run, task, progress) for task in tasks]
         wait(futures)
         return [future.result() for future in futures]
+    except KeyboardInterrupt:
+        for worker in set(active_children()) - others:
+            worker.terminate()  # a task may have hours to go
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C no further task starts
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin(prepare: Callable[[], None] | None, threads: int, numbers: Queue, lock: Any) -> None:
+    """In a new worker. It ends with the process that started it, even if that was killed, and leaves Ctrl-C to it."""
     global _number
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     _number = numbers.get()
     torch.set_num_threads(threads)
     tqdm.set_lock(lock)  # so that bars don't write into each other's lines
     if prepare:
         prepare()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # not sys.exit: that would only end this thread
 
 
 def _one(run: Callable[..., Any], task: tuple, progress: Callable[[str, int], Any] | None) -> Any:
