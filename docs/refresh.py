@@ -83,27 +83,51 @@ def seats_table() -> str:
     return "\n".join(rows)
 
 
-def agreement_table() -> str:
+def agreement_tables() -> str:
     """What lessons 02 and 03 measure of one seed, over five: size and agreement of the gradients."""
-    heads = {
-        "first / last gradient, step 0": ("0", lambda found: found["norms"][0] / found["norms"][-1]),
-        "step 20": ("20", lambda found: found["norms"][0] / found["norms"][-1]),
-        "step 149": ("149", lambda found: found["norms"][0] / found["norms"][-1]),
-        "neighbours alike, step 0": ("0", lambda found: found["neighbours"]),
-        "step 149 ": ("149", lambda found: found["neighbours"]),
-        "two batches agree, middle block, step 0": ("0", lambda found: found["batches"][1]),
-        "step 60": ("60", lambda found: found["batches"][1]),
+
+    def first_over_last(found: dict) -> float:
+        return found["norms"][0] / found["norms"][-1]
+
+    def neighbours(found: dict) -> float:
+        return found["neighbours"]
+
+    def batches(found: dict) -> float:
+        return found["batches"][1]
+
+    sizes = {f"first gradient / last, step {step}": (step, first_over_last, "e") for step in ("0", "20", "149")}
+    agreement = {
+        f"{what}, step {step}": (step, measure, "f")
+        for what, measure, steps in (
+            ("neighbours alike", neighbours, ("0", "149")),
+            ("two batches agree, middle block", batches, ("0", "60")),
+        )
+        for step in steps
     }
-    rows = [f"| net | {' | '.join(map(str.strip, heads))} |", "|---|" + "---:|" * len(heads)]
+    return "\n\n".join(seeds_table(columns) for columns in (sizes, agreement))
+
+
+def seeds_table(columns: dict[str, tuple[str, Callable[[dict], float], str]]) -> str:
+    """One row a net, one column a (step, measure, form): the mean over the seeds, the smallest and the largest."""
+    rows = [f"| net | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for net, by_step in load_grid("gradient-agreement").items():
-        cells = (spread([value(found) for found in by_step[step]]) for step, value in heads.values())
+        cells = []
+        for step, measure, form in columns.values():
+            values = [measure(found) for found in by_step[step]]
+            middle, low, high = (written(value, form) for value in (mean(values), min(values), max(values)))
+            cells.append(f"{middle} ({low} to {high})")
         rows.append(f"| {net} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def spread(values: list[float]) -> str:
-    """Mean, smallest and largest, to two digits."""
-    return "{} ({} to {})".format(*(f"{value:.2g}" for value in (mean(values), min(values), max(values))))
+def written(value: float, form: str) -> str:
+    """form "f": two decimals. "e": two digits, as a power of ten where it is far from 1."""
+    if form == "f":
+        return f"{round(value, 2) + 0:.2f}"  # + 0: no minus before a zero
+    if 0.01 <= value < 10_000:
+        return f"{float(f'{value:.2g}'):,g}"
+    digits, power = f"{value:.1e}".split("e")
+    return f"{digits} · 10{''.join('⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.index(sign)] for sign in str(int(power)))}"
 
 
 def picture() -> Plot:
@@ -158,7 +182,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
     ROOT / "docs" / "api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
     ROOT / "docs" / "elsewhere.md": {"seats": seats_table},
     ROOT / "docs" / "training.md": {
-        "agreement": agreement_table,
+        "agreement": agreement_tables,
         "speed": lambda: SPEEDS.read_text(encoding="utf-8").rstrip(),
     },
 }
