@@ -91,7 +91,7 @@ def alone(loop: str, case: str, steps: int) -> tuple[float, float]:
 
 
 def side_by_side_speed(case: str, steps: int) -> float:
-    """Images a second of as many nets as there are threads, one thread each."""
+    """Images a second of as many nets as there are threads, but at least two, one thread each."""
     workers = max(2, torch.get_num_threads())
     return sum(speed for speed, _ in side_by_side(measure, [(case, "ours", case, steps)] * workers, workers))
 

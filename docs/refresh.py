@@ -127,7 +127,7 @@ def written(value: float, form: str) -> str:
     if 0.01 <= value < 10_000:
         return f"{float(f'{value:.2g}'):,g}"
     digits, power = f"{value:.1e}".split("e")
-    return f"{digits} · 10{''.join('⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.index(sign)] for sign in str(int(power)))}"
+    return f"{digits} · 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def picture() -> Plot:

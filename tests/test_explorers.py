@@ -231,8 +231,9 @@ def test_grids_are_whole_and_say_where_they_come_from(name: str) -> None:
     content = json.loads((grids.RECORDED / f"{name}.json").read_text())
     assert content["provenance"]["command"] == f"python -m resnet_lib grid {name}" and content["provenance"]["clean"]
     settings = len(grids.DEPTHS) * 2 * 2 * 2
-    sizes = {"gradient-grid": settings, "gradient-agreement": 8, "path-gradients": 8}
-    assert len(content["values"]) == sizes.get(name, 4)
+    sizes = {"gradient-grid": settings, "path-gradients": 8, "lesions": 4, "landscapes": 4, "weight-decay": 4}
+    sizes["gradient-agreement"] = len(grids.AGREEMENT_DEPTHS) * 2
+    assert len(content["values"]) == sizes[name]
 
 
 def test_recorded_flow_is_what_a_new_measurement_gives() -> None:

@@ -73,6 +73,23 @@ def test_only_missing_units_run(tiny: Experiment, capsys: pytest.CaptureFixture[
     assert "tiny                   4 of   4 units run" in capsys.readouterr().out
 
 
+def test_experiment_with_workers_gives_what_one_gives(
+    tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {}
+    for workers in (1, 2):
+        monkeypatch.setattr(records, "RECORDED", tmp_path / str(workers))
+        paths = records.run_experiment("tiny", workers=workers)
+        assert [path.name for path in paths] == [
+            f"{net}-8-seed{seed:02d}.json" for seed in (0, 1) for net in ("plain", "residual")
+        ]
+        losses[workers] = [json.loads(path.read_text())["history"]["loss"] for path in paths]
+        assert records.run_experiment("tiny", workers=workers) == []  # nothing is missing any more
+    assert losses[1] == losses[2]
+    with pytest.raises(ValueError, match="workers must be an int of at least 1, got 0"):
+        records.run_experiment("tiny", workers=0)
+
+
 def test_record_repeats(tiny: Experiment) -> None:
     paths = [records.run_unit(tiny, tiny.nets[0], 0) for _ in range(2)]
     first, second = (json.loads(path.read_text())["history"]["loss"] for path in paths)

@@ -1,6 +1,5 @@
 """Trainings side by side: at the same time, with their share of the threads, with the results of one after another."""
 
-import json
 import os
 import platform
 import signal
@@ -14,20 +13,20 @@ import psutil
 import pytest
 import torch
 
-from resnet_lib.training import records
-from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Images, pairs
-from resnet_lib.training.loop import Recipe
 from resnet_lib.training.workers import side_by_side
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < give_up, "waited a minute in vain"
+        time.sleep(0.05)
 
 
 def meet(folder: Path, own: str, other: str) -> tuple[int, int]:
     """Wait for the task that runs at the same time; alone, give up."""
     (folder / own).touch()
-    give_up = time.monotonic() + 60
-    while not (folder / other).exists():
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"{other} does not run beside {own}")
-        time.sleep(0.01)
+    wait_until((folder / other).exists)
     return os.getpid(), torch.get_num_threads()
 
 
@@ -94,8 +93,8 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send to one process")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=lambda sent: sent.name)
-def test_workers_end_with_their_parent(sent: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGKILL"])
+def test_workers_end_with_their_parent(sent: str, tmp_path: Path) -> None:
     """After Ctrl-C, and even if the parent had no time to tell them."""
     script, folder = tmp_path / "stopped.py", tmp_path / "pids"
     script.write_text(STOPPED)
@@ -104,35 +103,9 @@ def test_workers_end_with_their_parent(sent: signal.Signals, tmp_path: Path) -> 
         wait_until(lambda: len(list(folder.iterdir())) == 2)
         workers = [int(path.name) for path in folder.iterdir()]
         assert all(map(runs, workers))
-        parent.send_signal(sent)
+        parent.send_signal(getattr(signal, sent))
         parent.wait(60)
     wait_until(lambda: not any(map(runs, workers)))
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < give_up, "waited a minute in vain"
-        time.sleep(0.05)
-
-
-def test_experiment_with_workers_gives_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = Recipe(steps=5, batch_size=8)
-    tiny = Experiment("tiny", "Two at once?", pairs((8,), width=4), Images(size=14), recipe, seeds=(0, 1))
-    monkeypatch.setitem(EXPERIMENTS, "tiny", tiny)
-    monkeypatch.setenv("RESNET_LIB_CACHE", str(tmp_path / "cache"))
-    losses = {}
-    for workers in (1, 2):
-        monkeypatch.setattr(records, "RECORDED", tmp_path / str(workers))
-        paths = records.run_experiment("tiny", workers=workers)
-        assert [path.name for path in paths] == [
-            f"{net}-8-seed{seed:02d}.json" for seed in (0, 1) for net in ("plain", "residual")
-        ]
-        losses[workers] = [json.loads(path.read_text())["history"]["loss"] for path in paths]
-        assert records.run_experiment("tiny", workers=workers) == []  # nothing is missing any more
-    assert losses[1] == losses[2]
-    with pytest.raises(ValueError, match="workers must be an int of at least 1, got 0"):
-        records.run_experiment("tiny", workers=0)
 
 
 KEEP = """

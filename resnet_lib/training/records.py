@@ -139,11 +139,10 @@ def run_experiment(
     experiment = find_experiment(name)
     chosen = [experiment.net(net).name for net in nets] if nets else [net.name for net in experiment.nets]
     units = [(net, seed) for seed in seeds or experiment.seeds for net in experiment.nets if net.name in chosen]
-    paths = [record_path(name, net.name, seed) for net, seed in units]
     tasks = [
         (f"{net.name} seed {seed}", experiment, net, seed, path)
-        for (net, seed), path in zip(units, paths, strict=True)
-        if not path.exists()
+        for net, seed in units
+        if not (path := record_path(name, net.name, seed)).exists()
     ]
     return side_by_side(run_unit, tasks, workers, partial(keep_freed_memory, experiment.images.size), progress)
 

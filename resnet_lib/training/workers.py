@@ -25,11 +25,11 @@ def side_by_side(
     prepare: Callable[[], None] | None = None,
     progress: Callable[[str, int], Any] | None = None,
 ) -> list[Any]:
-    """`run(*task)` for every task, at most `workers` at once; the results in the order of the tasks.
+    """`run(*arguments)` for every task (label, *arguments), at most `workers` at once, results in that order.
 
-    prepare: called first in each process. progress: with it, run also gets `progress=progress(label, line)`; the label
-    is the task's own (its first part). An error does not stop the other tasks: it is raised when all have ended.
-    With one worker everything happens in this process. What crosses over must be picklable.
+    prepare: called first in each process. progress: with it, run also gets `progress=progress(label, line)`. An error
+    does not stop the other tasks: it is raised when all have ended. With one worker everything happens in this
+    process. What crosses over must be picklable.
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
