@@ -6,7 +6,7 @@ value of one says "recorded". All are of width-8 nets on Fashion-MNIST at 14×14
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -26,6 +26,7 @@ from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesi
 from resnet_lib.probes.signal import activation_stats, branch_norms
 from resnet_lib.probes.variants import variant
 from resnet_lib.training.data import ImageSet, load_fashion_mnist
+from resnet_lib.training.history import History
 from resnet_lib.training.loop import Recipe, evaluate, train
 from resnet_lib.training.records import load_recorded_net, origin
 
@@ -65,20 +66,30 @@ def measure_flow(net: ResNet) -> Values:
     }
 
 
+def during_training(
+    net: ResNet, data: ImageSet, steps: Sequence[int], measure: Callable[[ResNet, History], Values], seed: int = 0
+) -> Values:
+    """What is measured of `net` before, and after each of `steps` of the live recipe, by step."""
+    found = {"0": measure(net, History())}
+
+    def look(history: History, total: int) -> None:
+        if len(history) in steps:
+            found[str(len(history))] = measure(net, history)
+
+    train(net, data, Recipe(), seed=seed, progress=look)
+    return found
+
+
 def gradient_flow() -> Values:
     """Every depth, with and without batch norm and shortcut, both initialisations, at five steps of the live recipe."""
+
+    def with_error(net: ResNet, history: History) -> Values:
+        return measure_flow(net) | ({"error": rounded(history.final_error(20))} if len(history) else {})
+
     data = load_fashion_mnist("train").pooled()
     values: Values = {}
     for setting in product(DEPTHS, (True, False), (True, False), ("he", "torch")):
-        net = flow_net(*setting)
-        found = {"0": measure_flow(net)}
-
-        def look(history: Any, total: int, net: ResNet = net, found: Values = found) -> None:
-            if len(history) in STEPS:
-                found[str(len(history))] = {**measure_flow(net), "error": rounded(history.final_error(20))}
-
-        train(net, data, Recipe(), seed=0, progress=look)
-        values[flow_key(*setting)] = found
+        values[flow_key(*setting)] = during_training(flow_net(*setting), data, STEPS, with_error)
         print(flow_key(*setting), flush=True)
     return values
 
@@ -106,16 +117,17 @@ def gradient_agreement_by_seed() -> Values:
     values: Values = {}
     for depth, shortcut in product(AGREEMENT_DEPTHS, (False, True)):
         name = f"{'residual' if shortcut else 'plain'}-{depth}"
-        values[name] = {str(step): [] for step in AGREEMENT_STEPS}
-        for seed in AGREEMENT_SEEDS:
-            net = flow_net(depth, True, shortcut, "he", seed)
-            values[name]["0"].append(measure_agreement(net))
-
-            def look(history: Any, total: int, net: ResNet = net, found: Values = values[name]) -> None:
-                if len(history) in AGREEMENT_STEPS:
-                    found[str(len(history))].append(measure_agreement(net))
-
-            train(net, data, Recipe(), seed=seed, progress=look)
+        runs = [
+            during_training(
+                flow_net(depth, True, shortcut, "he", seed),
+                data,
+                AGREEMENT_STEPS,
+                lambda net, _: measure_agreement(net),
+                seed,
+            )
+            for seed in AGREEMENT_SEEDS
+        ]
+        values[name] = {step: [run[step] for run in runs] for step in map(str, AGREEMENT_STEPS)}
         print(name, flush=True)
     return values
 
