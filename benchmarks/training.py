@@ -19,11 +19,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks._memory import resident
+from resnet_lib.data.images import ImageSet, load_fashion_mnist
+from resnet_lib.experiments.workers import side_by_side
 from resnet_lib.models.cifar import cifar_resnet
-from resnet_lib.training.data import ImageSet, load_fashion_mnist
 from resnet_lib.training.devices import keep_freed_memory
 from resnet_lib.training.loop import Recipe, batches, seeded, train
-from resnet_lib.training.workers import side_by_side
 
 CASES = {  # name: depth, width, image size, batch
     "resnet-20, 32×32": (20, 16, 32, 128),

@@ -16,8 +16,8 @@ from statistics import mean
 import nbformat
 
 import resnet_lib as rl
-from resnet_lib.probes.grids import load_grid
-from resnet_lib.training.tables import nets_table, runs_table
+from resnet_lib.experiments.measured import load_grid
+from resnet_lib.experiments.tables import nets_table, runs_table
 from resnet_lib.widgets.plots import Plot, strip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +25,7 @@ TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writ
 SPEEDS = ROOT / "docs" / "training-speed.txt"  # `python -m benchmarks training --record` writes it
 PICTURE = ROOT / "docs" / "images" / "degradation.png"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FLOORS = ("models", "data", "training", "probes", "experiments", "widgets")
 
 # For the plan of a classroom. JupyterLab's server took 119 MB with one lesson open (resident, Linux).
 SEATS, CORES, SERVER_MEGABYTES, TIMES_RUN = 200, 32, 119, 3
@@ -179,7 +180,9 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
         "runs": runs_table,
     },
     ROOT / "docs" / "teaching.md": {"times": lambda: lessons_table("../notebooks")},
-    ROOT / "docs" / "api.md": {floor: names_table(floor) for floor in ("models", "training", "probes", "widgets")},
+    ROOT / "docs" / "api.md": {
+        floor: names_table(floor) for floor in ("models", "data", "training", "probes", "experiments", "widgets")
+    },
     ROOT / "docs" / "elsewhere.md": {"seats": seats_table},
     ROOT / "docs" / "training.md": {
         "agreement": agreement_tables,

@@ -24,10 +24,10 @@ _HOME = {
     ),
     "models.orders": ("ORDERS",),
     "models.cifar": ("cifar_plain", "cifar_resnet"),
-    "models.costs": ("CostTable", "cost_table", "count_macs", "count_parameters", "receptive_field"),
+    "probes.costs": ("CostTable", "cost_table", "count_macs", "count_parameters", "receptive_field"),
     "models.weights": ("load_keras_weights", "load_pretrained"),
     "models.folding": ("fold_batch_norm",),
-    "training.photo": ("load_photo",),
+    "data.photo": ("load_photo",),
     "probes.gradients": ("gradient_agreement", "gradient_correlation", "gradient_norms"),
     "probes.signal": ("activation_stats", "branch_norms", "effective_receptive_field", "layer_responses"),
     "probes.lesions": ("all_subsets", "gradient_by_path_length", "lesion", "path_lengths"),
@@ -41,12 +41,12 @@ _HOME = {
     "widgets.paths": ("PathExplorer",),
     "widgets.replay": ("TrainingReplay",),
     "widgets.shortcut": ("ShortcutExplorer",),
-    "training.data": ("SHOES", "ImageSet", "load_cifar10", "load_fashion_mnist"),
+    "data.images": ("SHOES", "ImageSet", "load_cifar10", "load_fashion_mnist"),
     "training.history": ("History",),
     "training.loop": ("Recipe", "augmented", "evaluate", "seeded", "train"),
     "training.progress": ("ProgressBar",),
-    "training.experiments": ("EXPERIMENTS",),
-    "training.records": ("load_record", "load_recorded_net", "load_records"),
+    "experiments.declared": ("EXPERIMENTS",),
+    "experiments.records": ("load_record", "load_recorded_net", "load_records"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

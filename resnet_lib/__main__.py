@@ -6,14 +6,14 @@ import logging
 import sys
 from pathlib import Path
 
-from resnet_lib.probes.grids import GRIDS, grid_path, record_grid
+from resnet_lib.experiments.declared import EXPERIMENTS, Images, Net
+from resnet_lib.experiments.measured import GRIDS, grid_path, record_grid
+from resnet_lib.experiments.records import record_path, run_experiment
+from resnet_lib.experiments.tables import nets_table, runs_table
 from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import best_device, keep_freed_memory, process_group
-from resnet_lib.training.experiments import EXPERIMENTS, Images, Net
 from resnet_lib.training.loop import Recipe, train
 from resnet_lib.training.progress import ProgressBar
-from resnet_lib.training.records import record_path, run_experiment
-from resnet_lib.training.tables import nets_table, runs_table
 
 
 def numbers(text: str) -> list[int]:

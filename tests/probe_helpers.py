@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lib.data.images import ImageSet
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
-from resnet_lib.training.data import ImageSet
 from resnet_lib.training.loop import seeded
 
 CLASSES = tuple("abcdefghij")

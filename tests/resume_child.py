@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from resnet_lib.data.images import ImageSet
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.training.checkpoints import CheckpointFolder
-from resnet_lib.training.data import ImageSet
 from resnet_lib.training.history import History
 from resnet_lib.training.loop import Recipe, Run, seeded, start, train
 

@@ -22,7 +22,7 @@ from resnet_lib import (
     ZeroPadShortcut,
 )
 from resnet_lib.models.blocks import Block
-from resnet_lib.models.costs import count_parameters
+from resnet_lib.probes.costs import count_parameters
 
 BLOCKS = [BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck]
 BOTTLENECKS = [Bottleneck, PreActBottleneck]

@@ -14,7 +14,8 @@ from PIL import Image
 from test_environment import project_files
 
 from resnet_lib import load_fashion_mnist
-from resnet_lib.training import data, photo
+from resnet_lib.data import images as data
+from resnet_lib.data import photo
 
 ROOT = Path(__file__).parents[1]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -107,7 +108,11 @@ def named_files(text: str) -> set[str]:
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/accessibility.md", "docs/elsewhere.md"])
 def test_files_that_a_page_names_exist(page: str) -> None:
     files = named_files(read(page))
-    inside = [ROOT, ROOT / "resnet_lib", *(ROOT / "resnet_lib" / part for part in ("training", "teaching", "widgets"))]
+    inside = [
+        ROOT,
+        ROOT / "resnet_lib",
+        *(ROOT / "resnet_lib" / part for part in ("data", "training", "experiments", "teaching", "widgets")),
+    ]
     assert len(files) > 3
     files -= {"build/colab/"}  # is made by a command
     assert [file for file in files if not any((folder / file).exists() for folder in inside)] == []
@@ -121,7 +126,7 @@ def test_names_of_files_are_found() -> None:
 
 def test_the_table_of_places_covers_the_project() -> None:
     table = read("CONTRIBUTING.md").partition("## I want to change …")[2].partition("\n## ")[0]
-    floors = ("models", "training", "probes", "widgets", "teaching")
+    floors = ("models", "data", "training", "probes", "experiments", "widgets", "teaching")
     for place in ("notebooks/", "docs/glossary.md", "pyproject.toml", *(f"resnet_lib/{floor}/" for floor in floors)):
         assert place in table, place
 
@@ -129,8 +134,8 @@ def test_the_table_of_places_covers_the_project() -> None:
 # Data cards
 
 FASHION_CARD, PHOTO_CARD = (
-    read("resnet_lib/training/fashion_mnist/README.md"),
-    read("resnet_lib/training/photo/README.md"),
+    read("resnet_lib/data/fashion_mnist/README.md"),
+    read("resnet_lib/data/photo/README.md"),
 )
 CIFAR_CARD = read("docs/data.md").partition("## Data card: CIFAR-10")[2]
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from resnet_lib.models.blocks import BasicBlock, Bottleneck
 from resnet_lib.models.cifar import cifar_plain, cifar_resnet
-from resnet_lib.models.costs import cost_table, count_macs, count_parameters, receptive_field
 from resnet_lib.models.resnet import resnet18, resnet50
+from resnet_lib.probes.costs import cost_table, count_macs, count_parameters, receptive_field
 
 every_net = pytest.mark.parametrize("net", NETS, ids=str)
 

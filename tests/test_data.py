@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from resnet_lib import files
+from resnet_lib.data import images as data_module
+from resnet_lib.data.images import DEBIAN, ImageSet, load_cifar10, load_fashion_mnist
+from resnet_lib.data.photo import PHOTO, load_photo
 from resnet_lib.files import DamagedFileError
-from resnet_lib.training import data as data_module
-from resnet_lib.training.data import DEBIAN, ImageSet, load_cifar10, load_fashion_mnist
-from resnet_lib.training.photo import PHOTO, load_photo
 
 needs_full = pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's dataset-fashion-mnist")
 
@@ -211,7 +211,7 @@ def test_photo_is_prepared_as_torchvision_does(monkeypatch: pytest.MonkeyPatch, 
     assert photo.shape == (1, 3, 224, 224) and abs(photo.mean()) < 1 and 0.3 < photo.std() < 2
     damaged = tmp_path / "chelsea.png"
     damaged.write_bytes(PHOTO.read_bytes()[:-1])
-    monkeypatch.setattr("resnet_lib.training.photo.PHOTO", damaged)
+    monkeypatch.setattr("resnet_lib.data.photo.PHOTO", damaged)
     with pytest.raises(DamagedFileError, match=r"chelsea\.png"):
         load_photo()
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import resnet_lib as rl
-from resnet_lib.probes import grids
-from resnet_lib.probes.grids import flow_net, load_grid, measure_flow
+from resnet_lib.experiments import measured as grids
+from resnet_lib.experiments.measured import flow_net, load_grid, measure_flow
 from resnet_lib.training.history import History
 from resnet_lib.widgets import architecture, gradient_flow, landscape, lesions, nets, paths, replay, shortcut
 from resnet_lib.widgets.explorer import Explorer, Still, undisturbed_learner

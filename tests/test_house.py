@@ -24,7 +24,11 @@ from torch import Tensor, nn
 import resnet_lib as rl
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"files": 0, "urls": 0, "models": 1, "training": 2, "probes": 3, "widgets": 4, "teaching": 4}
+FLOORS = {"arguments": 0, "files": 0, "urls": 0} | {
+    name: number
+    for number, names in enumerate(("models", "data", "training", "probes", "experiments", "widgets teaching"), start=1)
+    for name in names.split()
+}
 LINES = 300
 PROVIDED_BY = {"PIL": "pillow", "IPython": "ipywidgets"}  # the package that brings a module of another name
 Sources = dict[str, str]  # by the module's name below resnet_lib: "models.blocks"; a package has its own name, "models"
@@ -173,7 +177,7 @@ FAULTS: list[tuple[Callable, str, str]] = [
     (widgets_and_plots_at_home, "training.loop", "import matplotlib.pyplot as plt"),
     (widgets_and_plots_at_home, "widgets.panel", "from matplotlib import pyplot"),
     (models_need_torch_alone, "models.blocks", "import numpy as np"),
-    (models_need_torch_alone, "models.costs", "def table():\n    from torchinfo import summary"),
+    (models_need_torch_alone, "models.folding", "def table():\n    from torchinfo import summary"),
     (imports_are_declared, "training.loop", "import pandas"),
     (imports_are_declared, "training.loop", "import yaml"),  # the tests have it, the library may not
     (short_files, "training.loop", "x = 1\n" * 301),

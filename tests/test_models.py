@@ -30,7 +30,7 @@ from resnet_lib import (
     resnet50,
     resnet50v2,
 )
-from resnet_lib.models.costs import count_parameters
+from resnet_lib.probes.costs import count_parameters
 
 every_net = pytest.mark.parametrize("net", NETS, ids=str)
 every_net_and_giant = pytest.mark.parametrize("net", NETS + GIANTS, ids=str)

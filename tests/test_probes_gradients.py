@@ -9,6 +9,7 @@ from probe_helpers import Stop, awkward, by_hand, foreign_net, nothing_changes, 
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from resnet_lib.data.images import load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
 from resnet_lib.probes.hooks import hooked, watching
@@ -16,7 +17,6 @@ from resnet_lib.probes.landscape import loss_surface
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length
 from resnet_lib.probes.saliency import feature_maps, grad_cam
 from resnet_lib.probes.signal import activation_stats, branch_norms, effective_receptive_field, layer_responses
-from resnet_lib.training.data import load_fashion_mnist
 from resnet_lib.training.loop import seeded
 
 BATCH = small_batch()

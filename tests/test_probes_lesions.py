@@ -10,10 +10,10 @@ from probe_helpers import Stop, by_hand, foreign_net, nothing_changes, small_bat
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy
 
+from resnet_lib.data.images import ImageSet
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.probes.hooks import undisturbed
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesion, path_gradient, path_lengths
-from resnet_lib.training.data import ImageSet
 from resnet_lib.training.loop import evaluate
 
 BATCH = small_batch(12)

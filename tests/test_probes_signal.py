@@ -8,12 +8,12 @@ from probe_helpers import by_hand, foreign_net, small_batch, small_net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lib.data.images import load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import PRESETS, ResNet, build
 from resnet_lib.probes.saliency import feature_maps
 from resnet_lib.probes.signal import activation_stats, branch_norms, effective_receptive_field, layer_responses
 from resnet_lib.probes.variants import variant
-from resnet_lib.training.data import load_fashion_mnist
 
 BATCH = small_batch()
 

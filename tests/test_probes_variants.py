@@ -5,11 +5,11 @@ import torch
 from probe_helpers import nothing_changes
 from torch import nn
 
+from resnet_lib.data.images import load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import PRESETS, build
 from resnet_lib.probes.gradients import gradient_norms
 from resnet_lib.probes.variants import scrambled, variant
-from resnet_lib.training.data import load_fashion_mnist
 from resnet_lib.training.loop import seeded
 
 

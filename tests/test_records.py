@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from resnet_lib.__main__ import main, numbers
+from resnet_lib.experiments import records
+from resnet_lib.experiments.declared import EXPERIMENTS, Experiment, Images, pairs
+from resnet_lib.experiments.records import load_record, load_recorded_net, load_records
 from resnet_lib.files import DamagedFileError
-from resnet_lib.training import records
-from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Images, pairs
 from resnet_lib.training.loop import Recipe, evaluate
-from resnet_lib.training.records import load_record, load_recorded_net, load_records
 
 SHIPPED = sorted(records.RECORDED.glob("*/*.json"))
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from resnet_lib import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
-from resnet_lib.models.costs import count_parameters
 from resnet_lib.models.shortcuts import fitting_shortcuts, make_shortcut
+from resnet_lib.probes.costs import count_parameters
 
 channels = st.integers(1, 9)
 strides = st.integers(1, 3)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from resnet_lib.data.images import ImageSet, load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.training import loop
-from resnet_lib.training.data import ImageSet, load_fashion_mnist
 from resnet_lib.training.history import EpochRecord, History
 from resnet_lib.training.loop import Recipe, augmented, batches, evaluate, seeded, train
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from resnet_lib.training.workers import side_by_side
+from resnet_lib.experiments.workers import side_by_side
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -77,7 +77,7 @@ def test_an_error_stops_no_other_task(tmp_path: Path) -> None:
 STOPPED = """
 import os, sys, time
 from pathlib import Path
-from resnet_lib.training.workers import side_by_side
+from resnet_lib.experiments.workers import side_by_side
 
 def hang(folder):
     (folder / str(os.getpid())).touch()

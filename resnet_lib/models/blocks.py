@@ -7,7 +7,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from resnet_lib.models.arguments import require_choice, require_int, require_positive
+from resnet_lib.arguments import require_choice, require_int, require_positive
 from resnet_lib.models.shortcuts import IdentityShortcut, fitting_shortcuts, make_shortcut
 
 Shortcut = str | nn.Module | None

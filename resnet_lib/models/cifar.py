@@ -5,7 +5,7 @@ Three stages of widths 16, 32, 64 behind a 3×3 stem. Depth counts the layers wi
 
 from typing import Any
 
-from resnet_lib.models.arguments import require_bool, require_int
+from resnet_lib.arguments import require_bool, require_int
 from resnet_lib.models.blocks import BasicBlock, Block, Bottleneck, PreActBasicBlock, PreActBottleneck
 from resnet_lib.models.resnet import ResNet
 

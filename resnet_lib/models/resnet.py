@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from resnet_lib.models.arguments import require_bool, require_choice, require_int, require_positive
+from resnet_lib.arguments import require_bool, require_choice, require_int, require_positive
 from resnet_lib.models.blocks import STRIDE_ON, BasicBlock, Block, Bottleneck, PreActBottleneck, Shortcut
 from resnet_lib.models.shortcuts import OPTIONS, ZeroPadShortcut
 

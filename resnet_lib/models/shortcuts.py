@@ -6,7 +6,7 @@ Every shortcut maps (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride)
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from resnet_lib.models.arguments import require_choice, require_int
+from resnet_lib.arguments import require_choice, require_int
 
 OPTIONS = ("A", "B", "C", None)
 

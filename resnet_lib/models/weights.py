@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from resnet_lib import files
+from resnet_lib.arguments import require_choice
 from resnet_lib.files import DamagedFileError, cache_folder, check_hash
-from resnet_lib.models.arguments import require_choice
 from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.resnet import PRESETS, Config, ResNet
 from resnet_lib.urls import WEIGHTS

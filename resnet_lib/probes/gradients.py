@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy
 
-from resnet_lib.models.arguments import require_int
+from resnet_lib.arguments import require_int
 from resnet_lib.probes.hooks import checked, hooked, named_blocks, undisturbed
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnet_lib.models.arguments import require_choice, require_int, require_positive
+from resnet_lib.arguments import require_choice, require_int, require_positive
+from resnet_lib.data.images import ImageSet
 from resnet_lib.probes.hooks import undisturbed
-from resnet_lib.training.data import ImageSet
 from resnet_lib.training.loop import evaluate
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy, relu
 
-from resnet_lib.models.arguments import require_int
+from resnet_lib.arguments import require_int
+from resnet_lib.data.images import ImageSet
 from resnet_lib.models.blocks import Block, PreActBlock
 from resnet_lib.probes.hooks import checked, hooked, own_blocks, undisturbed
-from resnet_lib.training.data import ImageSet
 
 Forward = Callable[[Tensor], Tensor]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import grad
 
-from resnet_lib.models.arguments import require_int
+from resnet_lib.arguments import require_int
 from resnet_lib.probes.hooks import checked, find_layer, hooked, named_blocks, own_blocks, undisturbed, watching
 
 

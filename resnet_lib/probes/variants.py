@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from resnet_lib.models.arguments import require_choice
+from resnet_lib.arguments import require_choice
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.training.loop import seeded
 

@@ -32,7 +32,7 @@ def environment_report(*, quiet: bool = False) -> bool:
 
 
 def _data_problems(say: Callable[[str], None]) -> list[str]:
-    from resnet_lib.training.data import load_fashion_mnist
+    from resnet_lib.data.images import load_fashion_mnist
 
     try:
         images = len(load_fashion_mnist("train")) + len(load_fashion_mnist("test"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from IPython.display import display
 
-from resnet_lib.models.arguments import require_choice
+from resnet_lib.arguments import require_choice
 from resnet_lib.widgets.panel import bundle, panel, radio, said
 from resnet_lib.widgets.svg import escape
 

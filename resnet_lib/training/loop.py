@@ -16,8 +16,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.optim.lr_scheduler import ConstantLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from resnet_lib.models.arguments import require_choice, require_int, require_positive
-from resnet_lib.training.data import ImageSet
+from resnet_lib.arguments import require_choice, require_int, require_positive
+from resnet_lib.data.images import ImageSet
 from resnet_lib.training.devices import threads_for
 from resnet_lib.training.history import EpochRecord, History
 

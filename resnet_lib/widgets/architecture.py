@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from resnet_lib.models.costs import Cost, CostTable
+from resnet_lib.probes.costs import Cost, CostTable
 from resnet_lib.widgets.explorer import Explorer, Settings, select
 from resnet_lib.widgets.nets import WHOLE, NetView, field, view
 from resnet_lib.widgets.panel import radio

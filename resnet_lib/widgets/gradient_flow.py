@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from resnet_lib.probes.grids import DEPTHS, STEPS, flow_key, flow_net, load_grid, measure_flow
+from resnet_lib.experiments.measured import DEPTHS, STEPS, flow_key, flow_net, load_grid, measure_flow
 from resnet_lib.widgets.explorer import PIN, Explorer, Settings, checkbox, select, steps
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import BLUE, PURPLE, SOFT, VERMILION, Axes, box, path, picture, text

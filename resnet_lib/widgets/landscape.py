@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from resnet_lib.probes.grids import load_grid
+from resnet_lib.experiments.measured import load_grid
 from resnet_lib.widgets.explorer import Explorer, steps
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import BLUE, INK, SOFT, VERMILION, Axes, box, path, picture, text

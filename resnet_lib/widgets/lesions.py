@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import ipywidgets
 
-from resnet_lib.probes.grids import load_grid
+from resnet_lib.experiments.measured import load_grid
 from resnet_lib.widgets.explorer import Explorer, checkbox
 from resnet_lib.widgets.svg import BLUE, INK, LINE, PAPER, SOFT, VERMILION, box, path, picture, text
 

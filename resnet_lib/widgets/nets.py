@@ -8,8 +8,8 @@ from itertools import groupby
 import torch
 
 from resnet_lib.models.blocks import PreActBasicBlock
-from resnet_lib.models.costs import Cost, CostTable, cost_table
 from resnet_lib.models.resnet import PRESETS, Config, build
+from resnet_lib.probes.costs import Cost, CostTable, cost_table
 
 WHOLE = "whole net"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from resnet_lib.probes.grids import load_grid
+from resnet_lib.experiments.measured import load_grid
 from resnet_lib.probes.lesions import path_lengths
 from resnet_lib.widgets.explorer import Explorer, steps
 from resnet_lib.widgets.panel import radio

@@ -17,8 +17,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resnet_lib.models.arguments import require_choice
-from resnet_lib.training.data import ImageSet
+from resnet_lib.arguments import require_choice
+from resnet_lib.data.images import ImageSet
 from resnet_lib.training.history import History
 from resnet_lib.widgets.runs import Errors, by_net, curve, ranges, said_source, sentence
 from resnet_lib.widgets.svg import (

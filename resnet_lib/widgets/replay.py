@@ -6,8 +6,8 @@ from statistics import mean
 
 import ipywidgets
 
+from resnet_lib.experiments.records import load_records
 from resnet_lib.training.history import History
-from resnet_lib.training.records import load_records
 from resnet_lib.widgets.explorer import Explorer, Settings
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import SOFT, Axes, net_style, path, picture, spread, text

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-from resnet_lib.models.arguments import require_choice
+from resnet_lib.arguments import require_choice
 from resnet_lib.training.history import History
 
 Errors = Mapping[tuple[str, int], float]  # (net, seed) -> error as a fraction

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from resnet_lib.models.blocks import BasicBlock
-from resnet_lib.models.costs import count_macs, count_parameters
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut, fitting_shortcuts
+from resnet_lib.probes.costs import count_macs, count_parameters
 from resnet_lib.widgets.explorer import Explorer, select, steps
 from resnet_lib.widgets.panel import radio
 from resnet_lib.widgets.svg import (

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from safetensors.torch import load, save_file
 
+from resnet_lib.arguments import require_int
+from resnet_lib.experiments.declared import EXPERIMENTS, Experiment, Net
+from resnet_lib.experiments.workers import side_by_side
 from resnet_lib.files import cache_folder, check_hash, write_atomic
-from resnet_lib.models.arguments import require_int
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import best_device, keep_freed_memory
-from resnet_lib.training.experiments import EXPERIMENTS, Experiment, Net
 from resnet_lib.training.history import History
 from resnet_lib.training.loop import Progress, device_of, evaluate, train
-from resnet_lib.training.workers import side_by_side
 
 RECORDED = Path(__file__).parent / "recorded"
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from resnet_lib.models.arguments import require_int
+from resnet_lib.arguments import require_int
 
 Size = tuple[int, int, int]  # one image: (C, H, W)
 Sight = tuple[tuple[int, int], ...]  # height and width: (receptive field, jump), a jump being the pixels per step

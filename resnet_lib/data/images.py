@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from resnet_lib import urls
+from resnet_lib.arguments import require_choice, require_int
 from resnet_lib.files import cache_folder, check_hash, download
-from resnet_lib.models.arguments import require_choice, require_int
 
 SUBSET = Path(__file__).parent / "fashion_mnist"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # apt-get install dataset-fashion-mnist

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from resnet_lib.data.images import SHOES, ImageSet, load_cifar10, load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.orders import ORDERS
 from resnet_lib.models.resnet import ResNet
-from resnet_lib.training.data import SHOES, ImageSet, load_cifar10, load_fashion_mnist
 from resnet_lib.training.loop import Recipe, seeded
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
+from resnet_lib.arguments import require_choice
+from resnet_lib.data.images import ImageSet, load_fashion_mnist
+from resnet_lib.experiments.records import load_recorded_net, origin
 from resnet_lib.files import write_atomic
-from resnet_lib.models.arguments import require_choice
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
@@ -25,12 +27,10 @@ from resnet_lib.probes.landscape import loss_surface
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesion
 from resnet_lib.probes.signal import activation_stats, branch_norms
 from resnet_lib.probes.variants import variant
-from resnet_lib.training.data import ImageSet, load_fashion_mnist
 from resnet_lib.training.history import History
 from resnet_lib.training.loop import Recipe, evaluate, train
-from resnet_lib.training.records import load_recorded_net, origin
 
-RECORDED = Path(__file__).parent / "recorded"
+RECORDED = Path(__file__).parent / "grids"
 Values = dict[str, Any]
 
 DEPTHS = (8, 20, 32, 56, 110)

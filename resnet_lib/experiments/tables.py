@@ -5,11 +5,11 @@ from statistics import mean, stdev
 
 import torch
 
+from resnet_lib.experiments.declared import EXPERIMENTS
+from resnet_lib.experiments.records import Record, load_records
 from resnet_lib.models.cifar import cifar_resnet
-from resnet_lib.models.costs import count_macs, count_parameters
 from resnet_lib.models.resnet import PRESETS, ResNet, build
-from resnet_lib.training.experiments import EXPERIMENTS
-from resnet_lib.training.records import Record, load_records
+from resnet_lib.probes.costs import count_macs, count_parameters
 
 # Errors in % as the papers print them. R15: ImageNet top-1, 10-crop, tables 2 and 3 (resnet18 with option A);
 # CIFAR-10 test error, table 6.
