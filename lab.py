@@ -62,7 +62,7 @@ def main(arguments):
         return 0
     action, words, dry_run = parse(arguments)
     try:
-        install(EXTRAS.get(action, ""), dry_run)
+        install(EXTRAS["test"] if "--save" in words else EXTRAS.get(action, ""), dry_run)
         return max(run(command, variables, dry_run) for command, variables in commands(action, words))
     except KeyboardInterrupt:
         return 130

@@ -1,11 +1,14 @@
 """Run every lesson without a browser and print how long it took, and the CPU time and memory that its kernel needed.
 
-    python lab.py run            all lessons
-    python lab.py run 01 06      the lessons whose names contain 01 or 06
-    python lab.py run --save 01  store the outputs in the lesson, as they are committed: no widget state, no timestamps
-    python lab.py run --record   store the figures in docs/lesson-times.json, which the tables of the pages read
+    python lab.py run               all lessons
+    python lab.py run 01 06         the lessons whose names contain 01 or 06
+    python lab.py run --save 01     make notebooks/01_….ipynb from notebooks/text/01_….md; it runs only if code changed
+    python lab.py run --save --again 01    the same, and run it in any case: the library gives other outputs now
+    python lab.py run --to-text 01  write the text from the notebook, after an edit in JupyterLab
+    python lab.py run --record      store the figures in docs/lesson-times.json, which the tables of the pages read
 
-The exit status is 1 if a lesson failed; such a lesson is not stored.
+The exit status is 1 if a lesson failed; such a lesson is not stored. `python benchmarks/run_lessons.py` takes the same
+words and uses the Python that runs it.
 """
 
 import json
@@ -17,11 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from lesson_text import METADATA, NOTEBOOKS, TEXTS, formatted, notebook_of, same_code, text_of, with_outputs, written
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
-LESSONS = Path(__file__).resolve().parents[1] / "notebooks"
-TIMES = LESSONS.parent / "docs" / "lesson-times.json"
+ROOT = Path(__file__).resolve().parents[1]
+TIMES = ROOT / "docs" / "lesson-times.json"
+FLAGS = ("--save", "--again", "--to-text", "--record")
 CELL_SECONDS = 600
 
 # A last cell that runs in the kernel, so that the numbers are its own: bytes at the peak, and the CPU seconds of all
@@ -48,9 +54,8 @@ class Needs(NamedTuple):
     cpu_seconds: float  # of the kernel, on all cores together
 
 
-def run(path: Path, *, save: bool = False) -> Needs:
-    """Execute one lesson; RuntimeError says what went wrong."""
-    notebook = nbformat.read(path, as_version=4)
+def run(notebook: NotebookNode) -> Needs:
+    """Execute a lesson in place; RuntimeError says what went wrong."""
     notebook.cells.append(nbformat.v4.new_code_cell(NEEDS))
     client = NotebookClient(
         notebook,
@@ -58,7 +63,7 @@ def run(path: Path, *, save: bool = False) -> Needs:
         store_widget_state=False,
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
     start = time.perf_counter()
     try:
@@ -69,9 +74,25 @@ def run(path: Path, *, save: bool = False) -> Needs:
         raise RuntimeError(str(error).strip().splitlines()[0]) from None
     seconds = time.perf_counter() - start
     peak, cpu_seconds = map(float, notebook.cells.pop().outputs[0].text.split())
-    if save:
-        nbformat.write(notebook, path)
+    notebook.metadata.language_info.pop("version", None)
     return Needs(seconds, peak / 1e6, cpu_seconds)
+
+
+def save(name: str, *, again: bool) -> Needs | None:
+    """Make a lesson's notebook from its text. None: no code changed, so its outputs were kept and nothing ran."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    text = formatted((TEXTS / f"{name}.md").read_text(encoding="utf-8"))
+    (TEXTS / f"{name}.md").write_text(text, encoding="utf-8")
+    made = notebook_of(text)
+    stored = nbformat.read(path, as_version=4) if path.exists() else None
+    needs = None
+    if stored is not None and same_code(made, stored) and not again:
+        with_outputs(made, stored)
+    else:
+        needs = run(made)
+        made.metadata = METADATA
+    path.write_text(written(made), encoding="utf-8")
+    return needs
 
 
 def record(lesson: str, needs: Needs) -> None:
@@ -85,23 +106,39 @@ def record(lesson: str, needs: Needs) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    words = [word for word in arguments if word not in ("--save", "--record")]
-    lessons = sorted(path for path in LESSONS.glob("*.ipynb") if not words or any(word in path.stem for word in words))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    )  # for the kernels
+    words = [word for word in arguments if word not in FLAGS]
+    names = sorted({path.stem for path in (*NOTEBOOKS.glob("*.ipynb"), *TEXTS.glob("*.md"))})
+    lessons = [name for name in names if not words or any(word in name for word in words)]
     if not lessons:
         print(f"no lesson's name contains {' or '.join(words)}" if words else "there are no lessons yet")
         return 1
     print(f"{'lesson':<32} {'seconds':>8} {'peak MB':>8} {'CPU s':>8}")
     failed = 0
-    for path in lessons:
+    for name in lessons:
+        path = NOTEBOOKS / f"{name}.ipynb"
         try:
-            needs = run(path, save="--save" in arguments)
-        except RuntimeError as problem:
-            print(f"{path.stem:<32} {problem}", flush=True)
+            if "--to-text" in arguments:
+                TEXTS.mkdir(exist_ok=True)
+                (TEXTS / f"{name}.md").write_text(text_of(nbformat.read(path, as_version=4)), encoding="utf-8")
+                print(f"{name:<32} the text was written from the notebook")
+                continue
+            if "--save" in arguments:
+                needs = save(name, again="--again" in arguments or "--record" in arguments)
+            else:
+                needs = run(nbformat.read(path, as_version=4))
+        except (RuntimeError, ValueError, FileNotFoundError) as problem:
+            print(f"{name:<32} {problem}", flush=True)
             failed += 1
             continue
-        print(f"{path.stem:<32} {' '.join(f'{value:>8.0f}' for value in needs)}", flush=True)
+        if needs is None:
+            print(f"{name:<32} no code changed: its outputs were kept", flush=True)
+            continue
+        print(f"{name:<32} {' '.join(f'{value:>8.0f}' for value in needs)}", flush=True)
         if "--record" in arguments:
-            record(path.stem, needs)
+            record(name, needs)
     return 1 if failed else 0
 
 
