@@ -96,7 +96,6 @@ def formatted(text: str) -> str:
         "-m",
         "ruff",
         "format",
-        "--quiet",
         "--stdin-filename",
         str(NOTEBOOKS / "lesson.ipynb"),
         "-",
