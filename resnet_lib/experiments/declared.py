@@ -3,7 +3,7 @@
 A unit is one net with one seed. `python -m resnet_lib experiment NAME` runs the units whose results are not there yet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,12 +11,21 @@ from resnet_lib.data.images import SHOES, ImageSet, load_cifar10, load_fashion_m
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.orders import ORDERS
 from resnet_lib.models.resnet import ResNet
+from resnet_lib.probes.starts import identity_shortcuts, near_identity, without_norm
 from resnet_lib.training.loop import Recipe, seeded
+
+# Options of a net that change how it starts, and what they do with their value.
+STARTS: dict[str, Callable[..., ResNet]] = {
+    "near_identity": near_identity,
+    "identity_shortcuts": lambda net, _: identity_shortcuts(net),
+    "without_norm": without_norm,
+}
 
 
 @dataclass(frozen=True)
 class Net:
-    """A CIFAR-style net by name. `options` are further arguments of `cifar_resnet`; "order" names its block."""
+    """A CIFAR-style net by name. `options` are further arguments of `cifar_resnet`; "order" names its block, and those
+    in STARTS change the new net."""
 
     name: str  # as results and figures call it, for example "plain-56"
     depth: int
@@ -28,10 +37,12 @@ class Net:
         options = dict(self.options)
         if "order" in options:
             options["block"] = ORDERS[options.pop("order")]
+        starts = {name: options.pop(name) for name in STARTS if name in options}
         with seeded(seed):
-            return cifar_resnet(
-                self.depth, shortcut=self.shortcut, width=self.width, in_channels=in_channels, **options
-            )
+            net = cifar_resnet(self.depth, shortcut=self.shortcut, width=self.width, in_channels=in_channels, **options)
+            for name, value in starts.items():
+                STARTS[name](net, value)
+        return net
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Experiment:
     recipe: Recipe
     seeds: tuple[int, ...]
     examine: bool = False  # measure train and test error in eval mode after every epoch
-    keep_weights: bool = False  # ship the trained weights of the first seed
+    keep_weights: tuple[int, ...] = ()  # the seeds whose trained weights are shipped
 
     def units(self) -> Iterator[tuple[Net, int]]:
         """Seed by seed, so that the first seed of every net is there first."""
@@ -89,8 +100,18 @@ LONG = Recipe(batch_size=128, epochs=10)
 
 
 def options(depth: int) -> tuple[Net, ...]:
-    """The same residual net with each of the paper's shortcuts."""
-    return tuple(Net(f"residual-{depth}-{option}", depth, option, width=8) for option in "ABC")
+    """The same residual net with each of the paper's shortcuts, and with option C that starts as the identity."""
+    nets = tuple(Net(f"residual-{depth}-{option}", depth, option, width=8) for option in "ABC")
+    return (*nets, Net(f"residual-{depth}-C-identity", depth, "C", 8, (("identity_shortcuts", True),)))
+
+
+def near_identities(depths: tuple[int, ...], epsilons: tuple[float | str, ...]) -> tuple[Net, ...]:
+    """Plain nets whose 3×3 convolutions start as the identity plus ε times He's start; "he" is He's start alone."""
+    return tuple(
+        Net(f"plain-{depth}-{epsilon}", depth, None, 8, () if epsilon == "he" else (("near_identity", epsilon),))
+        for depth in depths
+        for epsilon in epsilons
+    )
 
 
 def orders(depth: int) -> tuple[Net, ...]:
@@ -129,7 +150,7 @@ EXPERIMENTS = {
             options(20) + options(110),
             Images(full=True, size=14),
             replace(LONG, epochs=5),
-            seeds=(0,),
+            seeds=(0, 1, 2),
             examine=True,
         ),
         Experiment(
@@ -155,9 +176,9 @@ EXPERIMENTS = {
             pairs((20, 56), width=8),
             Images(full=True, size=14),
             replace(LONG, epochs=5),
-            seeds=(0,),
+            seeds=(0, 1, 2),
             examine=True,
-            keep_weights=True,
+            keep_weights=(0, 1, 2),
         ),
         Experiment(
             "no-shoes",
@@ -165,9 +186,9 @@ EXPERIMENTS = {
             (Net("residual-20", 20, "A", width=8, options=(("num_classes", 7),)),),
             Images("fashion-mnist-no-shoes", full=True, size=14),
             replace(LONG, epochs=5),
-            seeds=(0,),
+            seeds=(0, 1, 2),
             examine=True,
-            keep_weights=True,
+            keep_weights=(0, 1, 2),
         ),
         *(
             Experiment(
@@ -190,9 +211,9 @@ EXPERIMENTS = {
             tuple(replace(net, name=net.name.replace("residual", "resnet")) for net in pairs((20, 56))),
             Images(full=True, size=32),
             LONG,
-            seeds=(0,),
+            seeds=(0, 1, 2),
             examine=True,
-            keep_weights=True,
+            keep_weights=(0,),
         ),
         Experiment(
             "cifar10-paper",
@@ -211,6 +232,85 @@ EXPERIMENTS = {
             LONG,
             seeds=(0, 1, 2),
             examine=True,
+        ),
+        Experiment(
+            "near-identity",
+            "Is it the starting point? Plain nets whose 3×3 convolutions start as the identity plus ε times He's start "
+            "(He's alone at 8, 20, 56 layers: live-degradation).",
+            near_identities((8, 20, 56, 110), (0.01, 0.1, 0.5)) + near_identities((110,), ("he",)),
+            Images(size=14),
+            Recipe(),
+            seeds=tuple(range(5)),
+        ),
+        Experiment(
+            "near-identity-adamw",
+            "The same with AdamW, and He's start as the control.",
+            near_identities((8, 20, 56, 110), (0.01, 0.1, 0.5, "he")),
+            Images(size=14),
+            Recipe(optimizer="adamw", peak_lr=3e-3),
+            seeds=tuple(range(5)),
+        ),
+        Experiment(
+            "near-identity-sweep",
+            "The same in the sweep's recipe: how much of the final training error is the starting point?",
+            near_identities((56, 110), (0.1,)),
+            Images(full=True, size=14),
+            LONG,
+            seeds=(0, 1, 2),
+            examine=True,
+        ),
+        *(
+            Experiment(
+                f"live-peak-{peak}",
+                f"Is the learning rate to blame? Lesson 01's nets with a peak of {peak} (0.1: live-degradation).",
+                (*pairs((8, 20), width=8)[::2], *pairs((56,), width=8)),
+                Images(size=14),
+                Recipe(peak_lr=peak),
+                seeds=(0, 1, 2),
+            )
+            for peak in (0.01, 0.03, 0.3)
+        ),
+        *(
+            Experiment(
+                f"sweep-{name}",
+                f"Is the learning rate to blame? The deep plain nets of degradation-sweep {what}.",
+                pairs((56, 110), width=8)[::2],
+                Images(full=True, size=14),
+                replace(LONG, **changes),
+                seeds=(0, 1),
+                examine=True,
+            )
+            for name, what, changes in (
+                ("peak-0.01", "with a peak of 0.01", {"peak_lr": 0.01}),
+                ("peak-0.03", "with a peak of 0.03", {"peak_lr": 0.03}),
+                ("warm-up", "with the paper's schedule, 400 steps of warm-up included", {"schedule": "paper"}),
+            )
+        ),
+        *(
+            Experiment(
+                f"order-peak-{peak}",
+                f"The five orders at depth 56 with a peak of {peak} (0.1: order-live).",
+                orders(56),
+                Images(size=14),
+                Recipe(peak_lr=peak),
+                seeds=(0, 1, 2),
+            )
+            for peak in (0.03, 0.3)
+        ),
+        *(
+            Experiment(
+                f"without-norm-{peak}",
+                f"Can residual nets do without batch norm, if their branches start small? Peak {peak}.",
+                tuple(
+                    Net(f"residual-{depth}-{start}", depth, "A", 8, (("without_norm", start),))
+                    for depth in (20, 56)
+                    for start in ("he", "torch", "skipinit", "fixup")
+                ),
+                Images(size=14),
+                Recipe(peak_lr=peak),
+                seeds=tuple(range(5)),
+            )
+            for peak in (0.03, 0.1, 0.3)
         ),
     )
 }

@@ -1,12 +1,14 @@
 """Measurements over a declared, finite grid, shipped with the library: what explorers look up in place of waiting.
 
-`python -m resnet_lib grid NAME` measures one anew and writes `recorded/NAME.json` beside this file. Whoever shows a
-value of one says "recorded". All are of width-8 nets on Fashion-MNIST at 14×14 pixels, seed 0 where no other is named.
+`python -m resnet_lib experiment NAME` measures one anew and writes its values, with where they come from, beside this
+file. Whoever shows a value of one says "recorded". All are of width-8 nets on Fashion-MNIST at 14×14 pixels, seed 0
+where no other is named.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -14,10 +16,11 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from resnet_lib.arguments import require_choice
-from resnet_lib.data.images import ImageSet, load_fashion_mnist
-from resnet_lib.experiments.records import load_recorded_net, origin
+from resnet_lib.data.images import SHOES, ImageSet, load_fashion_mnist
+from resnet_lib.experiments.records import load_recorded_net, load_records, origin
 from resnet_lib.files import write_atomic
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
@@ -28,7 +31,7 @@ from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesi
 from resnet_lib.probes.signal import activation_stats, branch_norms
 from resnet_lib.probes.variants import variant
 from resnet_lib.training.history import History
-from resnet_lib.training.loop import Recipe, evaluate, train
+from resnet_lib.training.loop import Recipe, evaluate, seeded, train
 
 RECORDED = Path(__file__).parent / "grids"
 Values = dict[str, Any]
@@ -95,14 +98,20 @@ def gradient_flow() -> Values:
 
 
 def measure_agreement(net: ResNet) -> Values:
-    """Of the first, the middle and the last: gradient norm of the convolutions, two batches' agreement of the blocks.
-    And how alike neighbours' input gradients are. All in train mode."""
+    """Of the first, the middle and the last convolution: the norms of gradient and weight, and their product, which
+    does not depend on the weight's scale where a batch norm follows. Of such blocks: two batches' agreement. And how
+    alike neighbours' input gradients are. All in train mode."""
     images, labels = test_images(128)
     halves = ((images[:64], labels[:64]), (images[64:], labels[64:]))
-    norms = list(gradient_norms(net, *halves[0]).values())
+    by_name = gradient_norms(net, *halves[0])
+    norms = list(by_name.values())
+    weights = [net.get_parameter(f"{name}.weight").detach().double().norm().item() for name in by_name]
     cosines = list(gradient_agreement(net, *halves).values())
+    places = (0, len(norms) // 2, -1)
     return {
-        "norms": [rounded(norms[index]) for index in (0, len(norms) // 2, -1)],
+        "norms": [rounded(norms[index]) for index in places],
+        "weights": [rounded(weights[index]) for index in places],
+        "scale_free": [rounded(norms[index] * weights[index]) for index in places],
         "batches": [rounded(cosines[index]) for index in (0, len(cosines) // 2, -1)],
         "neighbours": rounded(gradient_correlation(net, images[:8])[0]),
     }
@@ -210,6 +219,225 @@ def weight_decay() -> Values:
     return values
 
 
+def norm_relu_growth() -> Values:
+    """By how much the gradient grows per layer, backwards, in a fully connected net of 40 layers, width and batch 512,
+    He's start: no norm, each part of batch norm alone, all of it; with ReLU and without. Five draws of the weights."""
+
+    def mean(x: Tensor) -> Tensor:
+        return x.mean(0)  # over the batch, of each channel
+
+    parts: dict[str, Callable[[Tensor], Tensor]] = {
+        "no norm": lambda x: x,
+        "one scale for the layer": lambda x: x / x.square().mean().sqrt(),
+        "mean removed": lambda x: x - mean(x),
+        "scale per channel": lambda x: x / mean(x.square()).sqrt(),
+        "deviation per channel, mean kept": lambda x: x / x.std(0, correction=0),
+        "batch norm": lambda x: (x - mean(x)) / x.std(0, correction=0),
+    }
+    values: Values = {}
+    for kind, part in product(("relu", "linear"), parts):
+        growths = [_growth(parts[part], kind == "relu", seed) for seed in range(5)]
+        values[f"{kind}: {part}"] = {"growth": [rounded(growth, 4) for growth in growths]}
+        print(kind, part, growths, flush=True)
+    return values
+
+
+def _growth(norm: Callable[[Tensor], Tensor], relu: bool, seed: int, layers: int = 40, width: int = 512) -> float:
+    """(gradient at the second layer / at the last) per layer in between, for a random gradient at the end."""
+    with seeded(seed):
+        x = torch.randn(width, width)
+        outputs = []
+        for _ in range(layers):
+            weight = torch.randn(width, width) * ((2 if relu else 1) / width) ** 0.5
+            outputs.append(x.requires_grad_())
+            x = norm(x @ weight)
+            x = x.relu() if relu else x
+        # Not outputs[0]: the images themselves have not been through a ReLU.
+        first, last = torch.autograd.grad(x, (outputs[1], outputs[-1]), torch.randn_like(x))
+    return (first.norm() / last.norm()).item() ** (1 / (layers - 2))
+
+
+def shoes() -> Values:
+    """Error on new shoes after ten images of each kind, four ways, in twelve draws of the images: three trained bodies,
+    six random ones; lesson 09's recipe. A frozen body is in eval mode, a linear layer learns on its features."""
+    train_set, test_set = (load_fashion_mnist(split).pooled().only(SHOES) for split in ("train", "test"))
+    recipe = Recipe(batch_size=30, steps=60, peak_lr=0.03)
+
+    def draw_of(number: int) -> ImageSet:
+        rows = [(train_set.labels == kind).nonzero()[10 * number : 10 * number + 10, 0] for kind in range(3)]
+        picked = torch.cat(rows)
+        return replace(train_set, images=train_set.images[picked], labels=train_set.labels[picked])
+
+    def body(trained: bool, seed: int) -> ResNet:
+        return load_recorded_net("no-shoes", "residual-20", seed) if trained else flow_net(20, True, True, "he", seed)
+
+    def all_layers(trained: bool, seed: int, number: int) -> float:
+        net = body(trained, seed)
+        with seeded(number):
+            net.fc = nn.Linear(32, 3)
+        train(net, draw_of(number), recipe, seed=number)
+        return evaluate(net, test_set).error
+
+    def frozen(trained: bool, seed: int, number: int) -> float:
+        net, few = body(trained, seed).eval(), draw_of(number)
+        net.fc = nn.Identity()
+        with torch.no_grad():
+            seen, new = net(few.images), net(test_set.images)
+        mean, deviation = seen.mean(0), seen.std(0) + 1e-3
+        scaled = [((part - mean) / deviation)[:, :, None, None] for part in (seen, new)]
+        with seeded(number):
+            head = nn.Sequential(nn.Flatten(), nn.Linear(32, 3))
+        train(head, replace(few, images=scaled[0]), recipe, seed=number)
+        return evaluate(head, replace(test_set, images=scaled[1])).error
+
+    ways = {
+        "trained, all layers": (all_layers, True, 3),
+        "trained, frozen": (frozen, True, 3),
+        "from scratch": (all_layers, False, 3),
+        "random, frozen": (frozen, False, 6),
+    }
+    values: Values = {}
+    for way, (learn, trained, bodies) in ways.items():
+        errors = [[rounded(learn(trained, seed, number)) for number in range(12)] for seed in range(bodies)]
+        values[way] = {"errors": errors}
+        print(way, errors, flush=True)
+    return values
+
+
+def branches_of(net: ResNet, images: Tensor) -> Values:
+    """What the residual branches add, in eval mode, and how large their last batch norms' scales are."""
+    branches = branch_norms(net, images)
+    gammas = [block.get_parameter("bn2.weight").detach().abs().mean().item() for block in own_blocks(net).values()]
+    return {
+        "ratios": [rounded(branch.ratio) for branch in branches.values()],
+        "weights": [rounded(branch.weights) for branch in branches.values()],
+        "gammas": [rounded(gamma) for gamma in gammas],
+    }
+
+
+def branch_decay() -> Values:
+    """Residual-20 after six epochs of the 10,000 shipped images, at four strengths of weight decay on everything and at
+    two on batch norm's γ alone, three seeds: what its branches add on 256 test images in eval mode."""
+    data, test = load_fashion_mnist("train").pooled(), load_fashion_mnist("test").pooled()
+    values: Values = {}
+    for decayed, decay in (*product(("all",), (1e-4, 1e-3, 1e-2, 3e-2)), ("gammas", 1e-2), ("gammas", 3e-2)):
+        runs = []
+        for seed in range(3):
+            net = flow_net(20, True, True, "he", seed)
+            train(net, data, Recipe(epochs=6, weight_decay=decay, decayed=decayed), seed=seed)
+            errors = {
+                "train_error": rounded(evaluate(net, data.first(2000)).error),
+                "test_error": rounded(evaluate(net, test).error),
+            }
+            runs.append(branches_of(net, test_images(256).images) | errors)
+        values[f"{decay:g} {decayed}"] = {"runs": runs}
+        print(decayed, decay, runs, flush=True)
+    return values
+
+
+def harmful_branch() -> Values:
+    """A branch that harms, with a learnable γ, in trained-nets' residual-20: layer2.1's convolutions are drawn anew and
+    frozen, its last γ starts at 1, and training goes on for 300 steps, with everything else or with that batch norm
+    alone, at three strengths of decay; three seeds. γ (mean of |γ|) by step; test errors in eval mode at the end, with
+    and without the branch. "before": the error when the running statistics, but no weights, have been brought up to
+    date."""
+    data, test = load_fashion_mnist("train").pooled(), load_fashion_mnist("test").pooled()
+    name, values = "layer2.1", {}
+    for learns, decay in product(("everything", "gamma alone"), (0.0, 1e-4, 1e-2)):
+        runs = []
+        for seed in range(3):
+            net = load_recorded_net("trained-nets", "residual-20")
+            block = net.get_submodule(name)
+            with seeded(seed):
+                for conv in (block.conv1, block.conv2):
+                    conv.reset_parameters()
+                    conv.requires_grad_(False)
+            block.bn1.reset_parameters()
+            block.bn2.reset_parameters()
+            net.train()
+            with torch.no_grad():
+                for images in data.first(3200).images.split(64):
+                    net(images)
+            before = evaluate(net, test).error
+            if learns == "gamma alone":
+                net.requires_grad_(False)
+                block.bn2.requires_grad_(True)
+            gamma = block.bn2.weight
+            by_step = [gamma.detach().abs().mean().item()]
+
+            def look(history: History, _: int, gamma: Tensor = gamma, by_step: list[float] = by_step) -> None:
+                if len(history) % 50 == 0:
+                    by_step.append(gamma.detach().abs().mean().item())
+
+            train(net, data, Recipe(steps=300, weight_decay=decay), seed=seed, progress=look)
+            after = evaluate(net, test).error
+            with lesion(net, delete=name):
+                without = evaluate(net, test).error
+            ratio = branch_norms(net, test_images(256).images)[name].ratio
+            found = {"before": before, "after": after, "without_branch": without, "ratio": ratio}
+            runs.append({key: rounded(value) for key, value in found.items()})
+            runs[-1]["gamma"] = [rounded(value) for value in by_step]
+        values[f"{learns}, decay {decay:g}"] = {"runs": runs}
+        print(learns, decay, runs, flush=True)
+    return values
+
+
+def trained_nets() -> Iterator[tuple[str, int, ResNet]]:
+    """Every shipped net of the experiment "trained-nets", with its name and seed."""
+    for name in TRAINED:
+        for record in load_records("trained-nets"):
+            if record.net == name and record.weights:
+                yield name, record.seed, load_recorded_net("trained-nets", name, record.seed)
+
+
+def lesions_by_seed() -> Values:
+    """Test error of every shipped trained net without each of its blocks, in eval mode; "" is the whole net."""
+    data = load_fashion_mnist("test").pooled()
+    values: Values = {}
+    for name, seed, net in trained_nets():
+        errors = {"": rounded(evaluate(net, data).error)}
+        for block in own_blocks(net):
+            try:
+                with lesion(net, delete=block):
+                    errors[block] = rounded(evaluate(net, data).error)
+            except ValueError:  # a plain block that changes the shape cannot go
+                errors[block] = None
+        values[f"{name}-seed{seed:02d}"] = {"errors": errors}
+        print(name, seed, flush=True)
+    return values
+
+
+def trained_paths() -> Values:
+    """The share of the input gradient by path length, of the shipped trained residual nets and of the same nets before
+    training, each with batch norm in eval and in train mode; 64 test images, 64 paths of each length."""
+    images, labels = test_images(64)
+    values: Values = {}
+    for name, seed, net in trained_nets():
+        if name.startswith("residual"):
+            new = flow_net(int(name.split("-")[1]), True, True, "he", seed)
+            for (state, of), training in product((("new", new), ("trained", net)), (False, True)):
+                found = gradient_by_path_length(of, images, labels, samples=64, training=training)
+                key = f"{name}-seed{seed:02d} {state} {'train' if training else 'eval'}"
+                values[key] = {"shares": [rounded(share) for share in found.shares]}
+            print(name, seed, flush=True)
+    return values
+
+
+def loss_profiles() -> Values:
+    """Training loss of the shipped trained nets along five filter-normalised directions each, in eval mode, on 500
+    training images."""
+    data = load_fashion_mnist("train").pooled().first(500)
+    values: Values = {}
+    for name, seed, net in trained_nets():
+        lines = [loss_surface(net, data, points=15, seed=number, dimensions=1) for number in range(5)]
+        values[f"{name}-seed{seed:02d}"] = {
+            "axis": [rounded(value) for value in lines[0].axis.tolist()],
+            "loss": [[rounded(value) for value in line.loss.tolist()] for line in lines],
+        }
+        print(name, seed, flush=True)
+    return values
+
+
 GRIDS: dict[str, Callable[[], Values]] = {
     "gradient-grid": gradient_flow,
     "gradient-agreement": gradient_agreement_by_seed,
@@ -217,12 +445,19 @@ GRIDS: dict[str, Callable[[], Values]] = {
     "lesions": lesions,
     "landscapes": landscapes,
     "weight-decay": weight_decay,
+    "norm-relu-growth": norm_relu_growth,
+    "shoes": shoes,
+    "branch-decay": branch_decay,
+    "harmful-branch": harmful_branch,
+    "lesions-by-seed": lesions_by_seed,
+    "trained-paths": trained_paths,
+    "loss-profiles": loss_profiles,
 }
 
 
-def rounded(value: float) -> float | None:
+def rounded(value: float, digits: int = 3) -> float | None:
     """Three digits; None for what is no number, as in nets that diverged."""
-    return float(f"{value:.3g}") if math.isfinite(value) else None
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def grid_path(name: str) -> Path:
@@ -232,7 +467,7 @@ def grid_path(name: str) -> Path:
 def record_grid(name: str) -> Path:
     """Measure a grid and write it down, with where it came from."""
     require_choice("name", name, tuple(GRIDS))
-    came_from = origin(f"python -m resnet_lib grid {name}")
+    came_from = origin(f"python -m resnet_lib experiment {name}")
     threads, started = torch.get_num_threads(), perf_counter()
     torch.set_num_threads(1)  # nets this small gain nothing from a second
     try:
@@ -251,5 +486,5 @@ def load_grid(name: str) -> Values:
     require_choice("name", name, tuple(GRIDS))
     path = grid_path(name)
     if not path.exists():
-        raise FileNotFoundError(f"{name} was not measured yet; python -m resnet_lib grid {name} does it")
+        raise FileNotFoundError(f"{name} was not measured yet; python -m resnet_lib experiment {name} does it")
     return json.loads(path.read_text())["values"]

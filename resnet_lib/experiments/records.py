@@ -116,7 +116,7 @@ def run_unit(
         "provenance": provenance(experiment, net, seed, history.seconds, data.images, device_of(model)),
         "history": _thinned(history).to_dict(),
     }
-    if experiment.keep_weights and seed == experiment.seeds[0]:
+    if seed in experiment.keep_weights:
         content["weights"] = _keep_weights(model, path.with_suffix(".safetensors"))
         content["final"] = evaluate(model, test_data)._asdict()
     write_atomic(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1)))
@@ -175,10 +175,9 @@ def origin(command: str) -> dict[str, Any]:
 
 @cache
 def code_state() -> dict[str, Any]:
-    """The commit that this process runs, and whether models and training are just as committed."""
-    changes = _git(
-        "diff", "HEAD", "--name-only", "--", "resnet_lib/models", "resnet_lib/training/*.py", "resnet_lib/probes/*.py"
-    )
+    """The commit that this process runs, and whether all that it measures with is just as committed."""
+    floors = [f"resnet_lib/{floor}/*.py" for floor in ("models", "data", "training", "probes", "experiments")]
+    changes = _git("diff", "HEAD", "--name-only", "--", *floors)
     return {"commit": _git("rev-parse", "HEAD"), "clean": changes == ""}
 
 

@@ -29,7 +29,7 @@ def variant(model: ResNet, *, batch_norm: bool = True, init: str = "he", seed: i
         if init == "he":
             copy._initialise()
     if not batch_norm:
-        _without_norms(copy)
+        without_norms(copy)
     return copy
 
 
@@ -47,9 +47,9 @@ def scrambled(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def _without_norms(module: nn.Module) -> None:
+def without_norms(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, nn.Identity())
         else:
-            _without_norms(child)
+            without_norms(child)

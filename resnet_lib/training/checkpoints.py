@@ -1,8 +1,8 @@
 """A run on disk: one pair of files per epoch, written atomically, checked by hash when read.
 
-epoch-0003.safetensors holds weights, momentum and the random state; epoch-0003.json, written last, holds the rest and
-the hash of the first. A pair without its JSON does not exist. The order of the data needs no state: it follows from
-seed and epoch.
+epoch-0003.safetensors holds weights, the optimizer's state and the random state; epoch-0003.json, written last, holds
+the rest and the hash of the first. A pair without its JSON does not exist. The order of the data needs no state: it
+follows from seed and epoch.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def _from_run(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What JSON can hold, and the tensors."""
     tensors = {f"model.{key}": value for key, value in run.model.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
-        tensors[f"momentum.{index}"] = state["momentum_buffer"]
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
     tensors["random_state"] = torch.get_rng_state()
     state = {
         "scheduler": run.scheduler.state_dict(),
@@ -93,11 +93,10 @@ def _from_run(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _into_run(run: Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     run.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     optimizer = run.optimizer.state_dict()
-    optimizer["state"] = {
-        int(key.removeprefix("momentum.")): {"momentum_buffer": value}
-        for key, value in tensors.items()
-        if key.startswith("momentum.")
-    }
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            optimizer["state"].setdefault(int(index), {})[name] = value
     run.optimizer.load_state_dict(optimizer)
     for group, lr in zip(run.optimizer.param_groups, state["lr"], strict=True):
         group["lr"] = lr

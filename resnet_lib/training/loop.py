@@ -37,6 +37,8 @@ class Recipe:
     schedule: str = "one-cycle"  # or "constant", "milestones" (a tenth at 50 % and 75 %), "paper" (these, warmed up)
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    decayed: str = "all"  # parameters, or "weights" (no norms, no biases), or "gammas" (the scales of batch norms)
+    optimizer: str = "sgd"  # with momentum; or "adamw", where momentum is the first of its two betas
     augment: bool = False  # pad by 4, crop, flip left to right (He et al. 2015, section 4.2)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class Recipe:
             require_int("epochs", self.epochs)
         require_positive("peak_lr", self.peak_lr)
         require_choice("schedule", self.schedule, ("one-cycle", "constant", "milestones", "paper"))
+        require_choice("decayed", self.decayed, ("all", "weights", "gammas"))
+        require_choice("optimizer", self.optimizer, ("sgd", "adamw"))
 
     def steps_per_epoch(self, images: int) -> int:
         """Whole batches only: a small last batch would make noisy batch statistics."""
@@ -57,6 +61,23 @@ class Recipe:
         """As declared, or fewer where the environment says so: tests of the lessons' editions train for a moment."""
         steps = self.steps if self.epochs is None else self.epochs * self.steps_per_epoch(images)
         return min(steps, int(os.environ.get(STEPS_LIMIT, steps)))
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """SGD or AdamW over all parameters, those that decay and those that don't."""
+        gammas = {id(m.weight) for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.affine}
+        decays = {
+            "all": lambda _: True,
+            "weights": lambda parameter: parameter.ndim > 1,
+            "gammas": lambda parameter: id(parameter) in gammas,
+        }[self.decayed]
+        groups = [
+            {"params": [p for p in model.parameters() if decays(p) is yes], "weight_decay": self.weight_decay * yes}
+            for yes in (True, False)
+        ]
+        groups = [group for group in groups if group["params"]]
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(groups, self.peak_lr, betas=(self.momentum, 0.999))
+        return torch.optim.SGD(groups, self.peak_lr, momentum=self.momentum)
 
     def scheduler(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
         if self.schedule == "one-cycle":
@@ -131,7 +152,7 @@ def _train(
     began = time.perf_counter() - run.history.seconds
     while len(run.history) < total:
         epoch = len(run.history) // per_epoch
-        model.train()
+        train_mode(model)
         for images, labels in batches(data, recipe, seed, epoch, total - len(run.history), device_of(model)):
             training_step(run, parallel, images, labels)
             for callback in callbacks:
@@ -153,10 +174,18 @@ def _listed(progress: Progress | Sequence[Progress] | None) -> Sequence[Progress
 def start(model: nn.Module, recipe: Recipe, total_steps: int) -> Run:
     """A run at step 0. Channels-last is the layout in which CPUs and GPUs convolve fastest."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.peak_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    optimizer = recipe.make_optimizer(model)
     return Run(model, optimizer, recipe.scheduler(optimizer, total_steps), History())
+
+
+def train_mode(model: nn.Module) -> None:
+    """Train mode, except for modules whose parameters are all frozen: their batch norms go on using the statistics
+    that they have, and don't count. Otherwise a frozen body would be a different one after training."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
 
 
 def training_step(run: Run, forward: nn.Module, images: Tensor, labels: Tensor) -> None:
