@@ -33,7 +33,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "lab-stamp.txt"  # what was installed, as hashes
 
-EXTRAS = {"test": "test,pages", "pages": "pages"}  # what an action needs of pyproject.toml's optional dependencies
+# What an action needs of pyproject.toml's optional dependencies.
+EXTRAS = {"open": "course", "run": "course", "test": "course,test,pages", "pages": "course,pages"}
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # A processor from 2008: the lessons' verdicts must hold on it too.
@@ -62,7 +63,7 @@ def main(arguments):
         return 0
     action, words, dry_run = parse(arguments)
     try:
-        install(EXTRAS["test"] if "--save" in words else EXTRAS.get(action, ""), dry_run)
+        install(EXTRAS["test" if "--save" in words else action], dry_run)
         return max(run(command, variables, dry_run) for command, variables in commands(action, words))
     except KeyboardInterrupt:
         return 130
@@ -136,13 +137,13 @@ def install(extra, dry_run):
         stop(DISK_FULL)
     steps = [] if venv_works() else [make_venv()]
     steps.append(("installing torch", [PYTHON, "-m", "pip", "install", f"torch=={TORCH}", *torch_index()]))
-    steps.append(("installing the course", [PYTHON, "-m", "pip", "install", "-e", f".[{extra}]" if extra else "."]))
+    steps.append(("installing the course", [PYTHON, "-m", "pip", "install", "-e", f".[{extra}]"]))
     for doing, command in steps:
         show(command)
         if not dry_run:
             attempt(doing, command)
-    if not dry_run:  # an installation with an extra serves for one without, and extras add up
-        kept = there if stamp("") in there else [stamp("")]
+    if not dry_run:  # an installation with more extras serves for one with fewer, and extras add up
+        kept = there if stamp(EXTRAS["open"]) in there else [stamp(EXTRAS["open"])]
         STAMP.write_text("\n".join([*kept, wanted, ""]))
 
 

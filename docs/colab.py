@@ -31,7 +31,8 @@ if missing and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.
 def cell(url: str) -> nbformat.NotebookNode:
     """The cell that installs. --no-deps: pip can neither replace nor add a package that is not named here."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    ours = {Requirement(line).name: line for line in project["dependencies"]}
+    lines = project["dependencies"] + project["optional-dependencies"]["course"]
+    ours = {Requirement(line).name: line for line in lines}
     needs = {"resnet_lib": f"git+{url}", **{name: ours[name] for name in LACKING}}
     written = "{" + ", ".join(f'"{name}": "{line}"' for name, line in needs.items()) + "}"
     metadata = {"tags": ["colab"], "slideshow": {"slide_type": "skip"}}

@@ -137,15 +137,33 @@ def picture() -> Plot:
     return strip(errors, title="Deeper plain nets learn worse, 20 seeds each")
 
 
+def source_of(module: str) -> str:
+    return (ROOT / "resnet_lib" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+
+
+def parsed(module: str) -> ast.Module:
+    return ast.parse(source_of(module))
+
+
+def homes() -> dict[str, str]:
+    """Each public name and the module below resnet_lib that resnet_lib/__init__.py imports it from: "models.resnet"."""
+    imports = [node for node in ast.walk(parsed("__init__")) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").startswith("resnet_lib.")]
+    return {name.name: str(node.module).removeprefix("resnet_lib.") for node in ours for name in node.names}
+
+
+HOMES = homes()
+
+
 def names_table(floor: str) -> Callable[[], str]:
     """The public names that live on one floor of the library, in the order of resnet_lib/__init__.py."""
 
     def table() -> str:
         rows = ["| name | what it is | defined in |", "|---|---|---|"]
-        for module, names in rl._HOME.items():
+        for name, module in HOMES.items():
             if module.startswith(f"{floor}."):
                 path = f"resnet_lib/{module.replace('.', '/')}.py"
-                rows += [f"| `{name}` | {first_sentence(name)} | [{module}](../{path}) |" for name in names]
+                rows.append(f"| `{name}` | {first_sentence(name)} | [{module}](../{path}) |")
         return "\n".join(rows)
 
     return table
@@ -162,12 +180,10 @@ def first_sentence(name: str) -> str:
 
 def comment_above(name: str) -> str:
     """The comment above the line in which a public name that is data gets its value; "" where there is none."""
-    module = rl._MODULE_OF.get(name, "__init__")
-    source = (ROOT / "resnet_lib" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
+    for node in parsed(HOMES.get(name, "__init__")).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == name:
-            above = source.splitlines()[node.lineno - 2]
+            above = source_of(HOMES[name]).splitlines()[node.lineno - 2]
             return above.removeprefix("# ") if above.startswith("# ") else ""
     return ""
 

@@ -95,7 +95,8 @@ def test_dependencies_are_ranges() -> None:
 def test_installed_versions_are_in_range() -> None:
     from importlib.metadata import version
 
-    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+    lines = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["course"]
+    for requirement in map(Requirement, lines):
         assert requirement.specifier.contains(version(requirement.name), prereleases=True), requirement
 
 

@@ -7,6 +7,7 @@ and on copies with one fault. That no file names a machine or a package registry
 import ast
 import inspect
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ FLOORS = {"arguments": 0, "files": 0, "urls": 0} | {
 }
 LINES = 300
 PROVIDED_BY = {"PIL": "pillow", "IPython": "ipywidgets"}  # the package that brings a module of another name
+FOR_THE_COURSE = ("widgets", "teaching")  # floors that may need the extra `course`
 Sources = dict[str, str]  # by the module's name below resnet_lib: "models.blocks"; a package has its own name, "models"
 
 RULES: list[Callable[[Sources], Iterator[str]]] = []
@@ -126,11 +128,15 @@ def models_need_torch_alone(modules: Sources) -> Iterator[str]:
 @rule
 def imports_are_declared(modules: Sources) -> Iterator[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {Requirement(line).name for line in project["dependencies"]}
+    library, course = (
+        {Requirement(line).name for line in lines}
+        for lines in (project["dependencies"], project["optional-dependencies"]["course"])
+    )
     for module, source in modules.items():
+        declared = library | course if module.partition(".")[0] in FOR_THE_COURSE else library
         for package in sorted(foreign_imports(source)):
             if PROVIDED_BY.get(package, package) not in declared:
-                yield f"{module} imports {package}, which pyproject.toml does not ask for"
+                yield f"{module} imports {package}, which the library does not ask for in pyproject.toml"
 
 
 @rule
@@ -180,6 +186,7 @@ FAULTS: list[tuple[Callable, str, str]] = [
     (models_need_torch_alone, "models.folding", "def table():\n    from torchinfo import summary"),
     (imports_are_declared, "training.loop", "import pandas"),
     (imports_are_declared, "training.loop", "import yaml"),  # the tests have it, the library may not
+    (imports_are_declared, "training.loop", "import IPython"),  # the extra has it
     (short_files, "training.loop", "x = 1\n" * 301),
 ]
 
@@ -274,6 +281,38 @@ def test_what_is_not_explained_is_found() -> None:
 
 
 def test_nothing_else_is_public() -> None:
-    assert dir(rl) == rl.__all__ == sorted(set(rl.__all__))
+    assert dir(rl) == sorted(set(rl.__all__)) and len(dir(rl)) == len(rl.__all__)
+    assert set(refresh.HOMES) == set(rl.__all__)
     with pytest.raises(AttributeError, match="resnet_lib has no 'resnet51'"):
         rl.resnet51  # noqa: B018
+
+
+WITHOUT = """
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in %r:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refused())
+import torch
+import resnet_lib
+net = resnet_lib.resnet18(num_classes=10).eval()
+assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+resnet_lib.cost_table(net, (3, 64, 64))
+assert len(resnet_lib.load_fashion_mnist("test")) == 2000 and resnet_lib.load_records("live-degradation")
+try:
+    resnet_lib.ShortcutExplorer
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_the_library_works_without_the_course() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    course = [Requirement(line).name for line in project["optional-dependencies"]["course"]]
+    command = [sys.executable, "-c", WITHOUT % ([*course, "IPython", "jupyter_core"],)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"ShortcutExplorer needs \w+: install the course, pip install 'resnet-lib\[course\]'\n", done.stdout
+    )

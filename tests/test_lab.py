@@ -154,7 +154,7 @@ def test_dry_run_changes_nothing(lab, capsys):
     assert lab.main(["test", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert sorted(lab.ROOT.rglob("*")) == before
-    for part in ("-m venv", f"pip install torch=={lab.TORCH}", ".[test,pages]", "ATEN_CPU_CAPABILITY=default"):
+    for part in ("-m venv", f"pip install torch=={lab.TORCH}", ".[course,test,pages]", "ATEN_CPU_CAPABILITY=default"):
         assert part in printed
 
 
@@ -166,7 +166,7 @@ def test_first_start(lab, installed):
     venv, torch, course = installed
     assert venv[1:3] == ["-m", "venv"]
     assert torch[1:] == ["-m", "pip", "install", f"torch=={lab.TORCH}"]
-    assert course[-2:] == ["-e", "."]
+    assert course[-2:] == ["-e", ".[course]"]
 
 
 def test_second_start_installs_nothing(lab, installed):
@@ -181,17 +181,18 @@ def test_the_tests_install_more_once(lab, installed):
     lab.main([])
     installed.clear()
     lab.main(["test"])
-    assert installed[-1][-1] == ".[test,pages]"
+    assert installed[-1][-1] == ".[course,test,pages]"
     installed.clear()
     lab.main(["test"])
     lab.main([])
+    lab.main(["run", "--save", "01"])
     assert installed == []
 
 
 def test_extras_add_up(lab, installed):
     lab.main(["test"])
     lab.main(["pages"])
-    assert installed[-1][-1] == ".[pages]"
+    assert installed[-1][-1] == ".[course,pages]"
     installed.clear()
     for action in (["test"], ["pages"], []):
         lab.main(action)
