@@ -145,6 +145,14 @@ EXPERIMENTS = {
             seeds=tuple(range(10)),
         ),
         Experiment(
+            "shortcut-options-110",
+            "The same with 110 layers: how much of option C's trouble is the start of its projections?",
+            tuple(net for net in options(110) if not net.name.endswith("B")),
+            Images(size=14),
+            Recipe(),
+            seeds=(0, 1, 2),
+        ),
+        Experiment(
             "shortcuts",
             "The same at two depths, trained for longer: does projecting everywhere (1×1, option C) hurt deep nets?",
             options(20) + options(110),
