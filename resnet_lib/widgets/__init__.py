@@ -1,6 +1,7 @@
 """Explorers, live curves and plots: what a lesson shows. Each drawing comes with the same in words."""
 
 from resnet_lib.widgets.architecture import ArchitectureExplorer
+from resnet_lib.widgets.figures import blocks_figure, bottleneck_figure, columns_figure, line_figure, paths_figure
 from resnet_lib.widgets.gradient_flow import GradientFlowExplorer
 from resnet_lib.widgets.landscape import LandscapeExplorer
 from resnet_lib.widgets.lesions import LesionExplorer
@@ -19,5 +20,10 @@ __all__ = [
     "PathExplorer",
     "ShortcutExplorer",
     "TrainingReplay",
+    "blocks_figure",
+    "bottleneck_figure",
+    "columns_figure",
+    "line_figure",
+    "paths_figure",
     "plot_curves",
 ]
