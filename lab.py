@@ -1,7 +1,8 @@
 """Start the course, test it, or run it through. All it takes is Python 3.11 or newer.
 
     python lab.py            make .venv, install into it, open JupyterLab on the lessons
-    python lab.py test       install what the tests need as well, run every test
+    python lab.py test       install what the tests need as well, test the library and every cell of every lesson
+    python lab.py test --all the same with what takes long: browsers, large nets, the lessons on a plain processor
     python lab.py run        run every lesson without a browser, print its seconds and peak memory
     python lab.py pages      build web pages of all lessons in build/pages, for reading without Python
 
@@ -92,11 +93,15 @@ def commands(action, words):
         sphinx = [PYTHON, "-m", "sphinx", "-E", "-c", ROOT / "docs", "-d", build / "doctrees"]
         return [([*sphinx, *words, ROOT, build / "pages"], {})]
     pytest = [PYTHON, "-m", "pytest"]
-    if words or not any(LESSONS.glob("*.ipynb")):
+    every = "--all" in words
+    words = [word for word in words if word != "--all"]
+    if words:
         return [([*pytest, *words], {})]
-    # Two files at a time, each on one thread; in their own order, for the longest come first.
-    both = [*pytest, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests"]
-    return [(both, ONE_THREAD), ([*pytest, "notebooks"], {}), ([*pytest, "notebooks"], PLAIN_CPU)]
+    # Two at a time, each on one thread; conftest.py sorts, so that the longest come first.
+    spread = [*pytest, "-n", "2"]
+    if not every:
+        return [([*spread, "-m", "not thorough"], ONE_THREAD)]
+    return [(spread, ONE_THREAD), ([*spread, "--without-solutions", "notebooks"], PLAIN_CPU)]
 
 
 def run(command, variables, dry_run):

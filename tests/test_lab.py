@@ -87,27 +87,18 @@ def test_an_unknown_word(lab, installed):
     assert "'tset' is not known" in sentence(stopped)
 
 
-def test_the_whole_suite_runs_the_lessons_twice(lab):
-    tests, lessons, again = lab.commands("test", [])
-    assert tests[0] == [lab.PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests"]
-    assert tests[1] == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    assert lessons == ([lab.PYTHON, "-m", "pytest", "notebooks"], {})
-    assert again[0] == lessons[0]
-    assert again[1] == {
-        "ATEN_CPU_CAPABILITY": "default",
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
+def test_the_suite_runs_the_lessons_once_and_all_of_it_twice(lab):
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    spread = [lab.PYTHON, "-m", "pytest", "-n", "2"]
+    assert lab.commands("test", []) == [([*spread, "-m", "not thorough"], one_thread)]
+    tests, again = lab.commands("test", ["--all"])
+    assert tests == (spread, one_thread)
+    assert again[0] == [*spread, "--without-solutions", "notebooks"]
+    assert again[1] == {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", **one_thread}
 
 
 def test_words_go_to_one_pytest(lab):
     assert lab.commands("test", ["-k", "x"]) == [([lab.PYTHON, "-m", "pytest", "-k", "x"], {})]
-
-
-def test_without_lessons_pytest_runs_once(lab):
-    shutil.rmtree(lab.LESSONS)
-    assert lab.commands("test", []) == [([lab.PYTHON, "-m", "pytest"], {})]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +142,7 @@ def test_other_installations_stay_out(lab, monkeypatch):
 
 def test_dry_run_changes_nothing(lab, capsys):
     before = sorted(lab.ROOT.rglob("*"))
-    assert lab.main(["test", "--dry-run"]) == 0
+    assert lab.main(["test", "--all", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert sorted(lab.ROOT.rglob("*")) == before
     for part in ("-m venv", f"pip install torch=={lab.TORCH}", ".[course,test,pages]", "ATEN_CPU_CAPABILITY=default"):

@@ -90,6 +90,59 @@ CELLS = [  # what the test expects, source, stored text, more of the cell
 ]
 
 
+def harness(folder: Path, cells: list, *words: str) -> subprocess.CompletedProcess:
+    """Test a lesson of these cells as the course's own are tested."""
+    for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg", "tests/offline/sitecustomize.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=cells), folder / "notebooks" / "00_faults.ipynb")
+    (folder / "shuffle.py").write_text(SHUFFLE)
+    command = [sys.executable, "-m", "pytest", "--color=no", "-p", "no:cacheprovider", *words, "notebooks"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+SHUFFLE = """
+import random
+def pytest_collection_modifyitems(items):
+    random.Random(1).shuffle(items)
+"""
+
+
+@pytest.mark.parametrize("words", [("-n", "2"), ("-n", "2", "--dist", "loadfile"), ("-p", "shuffle")], ids=" ".join)
+def test_cells_stay_together(tmp_path: Path, words: tuple[str, ...]) -> None:
+    sources = ["n = 0", *["n += 1"] * 9, "print(n)"]
+    cells = [new_code_cell(source, execution_count=number) for number, source in enumerate(sources, start=1)]
+    cells[-1].outputs = [new_output("stream", name="stdout", text="9\n")]
+    done = harness(tmp_path, cells, *words)
+    assert done.returncode == 0 and "11 passed" in done.stdout, done.stdout
+
+
+def test_a_learner_who_wrote_nothing(tmp_path: Path) -> None:
+    cells = [
+        new_code_cell("answer = None", execution_count=1, metadata={"tags": ["exercise"]}),
+        new_code_cell("answer = 42", execution_count=2, metadata={"tags": ["solution"]}),
+        new_code_cell("assert answer is None", execution_count=3),
+    ]
+    assert harness(tmp_path, cells).returncode == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--without-solutions", "notebooks"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "2 passed, 1 skipped" in done.stdout and "not run here" not in done.stdout
+
+
+def test_what_did_not_run_is_said(tmp_path: Path) -> None:
+    cells = [new_code_cell("1 + 1", execution_count=1, outputs=[])]
+    (tmp_path / "notebooks").mkdir()
+    reason = "no Chromium was found: apt-get install chromium"
+    test = f"import pytest\n@pytest.mark.skip(reason={reason!r})\ndef test_page(): ...\ndef test_other(): ...\n"
+    (tmp_path / "notebooks" / "test_page.py").write_text(test)
+    done = harness(tmp_path, cells, "-m", "not thorough")
+    assert f"1 tests: {reason}\n" in done.stdout
+    assert "the tests marked thorough: python lab.py test --all" in done.stdout
+
+
 def test_the_harness_on_a_lesson_with_known_faults(tmp_path: Path) -> None:
     cells, expected = [], {}
     for number, (outcome, source, text, more) in enumerate(CELLS, start=1):
@@ -103,14 +156,7 @@ def test_the_harness_on_a_lesson_with_known_faults(tmp_path: Path) -> None:
         cells.append(new_code_cell(SVG.format("fresh", shown), outputs=[output], execution_count=number))
         expected[f"Cell {number - 1}"] = outcome
 
-    for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg", "tests/offline/sitecustomize.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "00_faults.ipynb")
-
-    command = [sys.executable, "-m", "pytest", "-rA", "--color=no", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = harness(tmp_path, cells, "-rA")
     outcomes = re.findall(r"^(PASSED|FAILED|ERROR) \S+::(Cell \d+)", done.stdout, re.MULTILINE)
     assert {cell: outcome for outcome, cell in outcomes} == expected, done.stdout
     assert "The committed cell was never executed" in done.stdout

@@ -75,7 +75,7 @@ def test_an_error_stops_no_other_task(tmp_path: Path) -> None:
 
 
 STOPPED = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from resnet_lib.experiments.workers import side_by_side
 
@@ -84,6 +84,7 @@ def hang(folder):
     time.sleep(600)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts in the background ignores Ctrl-C
     side_by_side(hang, [("a", Path(sys.argv[1])), ("b", Path(sys.argv[1]))], workers=2)
 """
 
