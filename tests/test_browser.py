@@ -112,7 +112,10 @@ def move_by_mouse(page: Any, control: Any) -> None:
         control.locator("input[type=checkbox]").click()
 
 
-@pytest.mark.parametrize("path", WITH_EXPLORERS, ids=lambda path: path.stem)
+LONG = [pytest.param(path, marks=pytest.mark.thorough) for path in WITH_EXPLORERS[1:]]
+
+
+@pytest.mark.parametrize("path", [*WITH_EXPLORERS[:1], *LONG], ids=lambda path: path.stem)
 def test_explorers_of_a_lesson(lab: str, page: Any, path: Path) -> None:
     open_and_run(page, lab.format(path.name))
     page.locator(PANEL).first.wait_for(timeout=30_000)

@@ -18,7 +18,8 @@ from resnet_lib.data.images import DEBIAN, ImageSet, load_cifar10, load_fashion_
 from resnet_lib.data.photo import PHOTO, load_photo
 from resnet_lib.files import DamagedFileError
 
-needs_full = pytest.mark.skipif(not DEBIAN.exists(), reason="the full Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+NO_DATA = "the full Fashion-MNIST is not here: apt-get install dataset-fashion-mnist"
+needs_full = pytest.mark.skipif(not DEBIAN.exists(), reason=NO_DATA)
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 10_000), ("test", 2_000)])
