@@ -1,90 +1,31 @@
-"""Checks of the exercises. Each prints what it found and returns a Verdict; none raises.
+"""Checks of the exercises, declared lesson by lesson. Each prints what it found and returns a Verdict.
 
-checks.check_plain_block(MyBlock)
+verdict = checks.check_plain_block(MyBlock)
+Block = verdict.use(rl.PlainBlock)  # the learner's own when it is right
+
+`name = Exercise(…)` in a file lesson_NN.py is `checks.check_name` here.
 """
 
-from resnet_lib.teaching.checks.architecture import (
-    check_basic_stage,
-    check_conv_macs,
-    check_map_size,
-    check_sees,
-)
-from resnet_lib.teaching.checks.basics import (
-    check_block_jacobian,
-    check_blocks_for_depth,
-    check_identity_conv,
-    check_pixels,
-    check_residual_sum,
-    check_zero_init,
-)
-from resnet_lib.teaching.checks.blocks import (
-    check_basic_block,
-    check_bottleneck,
-    check_plain_block,
-    check_stride_position,
-)
-from resnet_lib.teaching.checks.measures import (
-    check_conv_gradients,
-    check_cosine,
-    check_filter_normalised,
-    check_path_lengths,
-    check_signal_variances,
-    check_without_block,
-)
-from resnet_lib.teaching.checks.nets import (
-    check_make_layer,
-    check_plain_net,
-    check_resnet50,
-    check_resnet101,
-    check_resnet152,
-)
-from resnet_lib.teaching.checks.preact import check_preact_block, check_v2_bottleneck
-from resnet_lib.teaching.checks.preactivation import check_keras_pool, check_left_of_x, check_preact_net
-from resnet_lib.teaching.checks.recipes import check_crop_and_flip, check_my_share, check_new_head, check_warm_up
-from resnet_lib.teaching.checks.shortcuts import (
-    check_needs_projection,
-    check_projection,
-    check_shortcut_parameters,
-    check_zero_pad,
-)
+from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
-__all__ = [
-    "check_basic_block",
-    "check_basic_stage",
-    "check_block_jacobian",
-    "check_blocks_for_depth",
-    "check_bottleneck",
-    "check_conv_gradients",
-    "check_conv_macs",
-    "check_cosine",
-    "check_crop_and_flip",
-    "check_filter_normalised",
-    "check_identity_conv",
-    "check_keras_pool",
-    "check_left_of_x",
-    "check_make_layer",
-    "check_map_size",
-    "check_my_share",
-    "check_needs_projection",
-    "check_new_head",
-    "check_path_lengths",
-    "check_pixels",
-    "check_plain_block",
-    "check_plain_net",
-    "check_preact_block",
-    "check_preact_net",
-    "check_projection",
-    "check_residual_sum",
-    "check_resnet50",
-    "check_resnet101",
-    "check_resnet152",
-    "check_sees",
-    "check_shortcut_parameters",
-    "check_signal_variances",
-    "check_stride_position",
-    "check_v2_bottleneck",
-    "check_warm_up",
-    "check_without_block",
-    "check_zero_init",
-    "check_zero_pad",
-]
+from resnet_lib.teaching.checking import Exercise, Verdict
+from resnet_lib.teaching.checks import architecture, blocks, nets, preact, preactivation, recipes, shortcuts
+
+for _old in (architecture, blocks, nets, preact, preactivation, recipes, shortcuts):  # not declared yet
+    globals().update({_name: _check for _name, _check in vars(_old).items() if _name.startswith("check_")})
+EXERCISES: dict[str, Exercise] = {}
+for _module in sorted(module.name for module in iter_modules(__path__) if module.name.startswith("lesson_")):
+    for _name, _thing in vars(import_module(f"{__name__}.{_module}")).items():
+        if isinstance(_thing, Exercise):
+            if EXERCISES.setdefault(_name, _thing) is not _thing:
+                raise ImportError(f"two exercises are called {_name}; the second is in {_module}.py")
+            globals()[f"check_{_name}"] = _thing.check
+
+__all__ = sorted(f"check_{name}" for name in EXERCISES)
+
+
+def __getattr__(name: str) -> Callable[[Any], Verdict]:
+    raise AttributeError(f"there is no check called {name}; there are {', '.join(__all__)}")

@@ -1,0 +1,192 @@
+"""What every check can say: mistakes that have nothing to do with one exercise, by key.
+
+Blanks in braces are filled with what was seen; a clause with a blank that nothing was seen for is left out.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Mistake(Exception):
+    """What the learner did, as keys of texts, and what was seen, for the blanks in them."""
+
+    def __init__(self, *keys: str, **evidence: object):
+        super().__init__(*keys)
+        self.keys, self.evidence = keys, evidence
+
+
+# fmt: off
+COMMON = {
+    # handed over
+    "untouched": "Nothing is written yet: this is the stub as it came. Write your answer there, run that cell, then "
+    "run this one.",
+    "not-callable": "This is {got}. The check needs the thing itself, to call it: `{signature}`.",
+    "instance": "This is a module that was built already. Hand over the class or function, without calling it: "
+    "`{signature}`.",
+    "signature": "It cannot be called as `{signature}`: it takes ({got}). The check passes its arguments by position, "
+    "in that order.",
+    "forgets-self": "`{name}` does not take `self`. Python hands a method the object first, so every method of a class "
+    "starts with it.",
+    "misspelt-method": "There is a method called `{name}`. Python looks for `{wanted}`, so yours is never called.",
+    "no-super-init": "`super().__init__()` is missing, or comes after the first layer. nn.Module needs it before it "
+    "can hold layers.",
+    "no-forward": "There is no `forward`, so the module cannot be called. Look for a misspelt name or wrong "
+    "indentation.",
+    # running
+    "endless": "It did not come back in time. Look for a loop whose condition never turns false.",
+    "interrupted": "Interrupted. Nothing was judged.",
+    "unexpected": "The check itself stumbled over this object: {error}. That is rare; look for anything unusual, such "
+    "as a replaced method.",
+    "raises": "With {doing} it raises {error}{at}.",
+    "raises-later": "It worked once and raised when called again: {error}{at}. A module must not use up or change what "
+    "the next call needs.",
+    "layer-not-called": "A layer turned up where a tensor belongs{at}. `nn.ReLU(x)` builds a layer and takes x for its "
+    "first setting. Build the layer once, with its brackets, then call it on x.",
+    "mutable-default": "A list in the signature of `{name}` is made once and shared by all objects: the second one "
+    "finds what the first put there. Make the list inside the method.",
+    # returned
+    "returns-none": "It returns None. Is a `return` missing?",
+    "returns-callable": "It returns something to call ({got}) in place of a value. Call it and return the result.",
+    "not-a-tensor": "A tensor is wanted; it returns {given}.",
+    "odd-tensor": "It returns a tensor with which the check cannot calculate: {given}.",
+    "not-a-module": "An nn.Module is wanted; it returns {got}.",
+    "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one of a generator, and "
+    "`list(found.values())` of a dictionary.",
+    "not-a-bool": "True or False is wanted; for {case} it returns {given}. A comparison, such as `!=`, gives one.",
+    "tensors-for-floats": "The numbers are right, but they are tensors, which keep a graph and its memory alive. Plain "
+    "floats are asked for: `.item()` gives one.",
+    "a-float": "It gives {given} as a float. What is counted is an int: use //.",
+    "wrong-dtype": "The values are right, but their type is {dtype} where x has float32. Such a tensor takes twice the "
+    "memory, or does not fit the next layer. Look for NumPy arrays and for `dtype=`.",
+    "wrong-shape": "For {case} the result has shape {given_shape}; it should be {wanted_shape}.",
+    "wrong-length": "For {case} it returns {yours} values; there should be {right}.",
+    "wrong-value": "For {case} it returns {given}, which is not right.",
+    "wrong-values": "For {case} the shape is right, but {share} of the values are not.",
+    "constant": "It returns {given}, whatever it is given. Compute the result from the arguments.",
+    "nearly": "For {case} the result is near the right one, not equal to it: it is off by less than 3 %. Look for "
+    "rounding, a finite difference, or a term that is small here.",
+    "nan": "With {case} the result holds NaN or infinity. Look for a division by zero, a root of something negative, "
+    "or memory that was never filled.",
+    "unsteady": "Called twice with the same input, it gives two different results. Look for random numbers, or for "
+    "something that counts the calls.",
+    # values that stand in a simple relation to the right ones
+    "one-too-many": "For {case} it returns {given}: one too many. Look at where you start or stop counting.",
+    "one-too-few": "For {case} it returns {given}: one too few. Look at where you start or stop counting.",
+    "twice-too-large": "All values are twice the right ones: for {case} it returns {given}. Something is counted "
+    "twice.",
+    "half": "All values are half the right ones: for {case} it returns {given}.",
+    "negative": "All values have the wrong sign.",
+    "reversed": "The values are right and stand in reverse order.",
+    "first-missing": "The first value is missing: for {case} it returns {yours} values; there should be {right}.",
+    "last-missing": "The last value is missing: for {case} it returns {yours} values; there should be {right}.",
+    "one-value-more": "There is a value too many: for {case} it returns {yours}; there should be {right}.",
+    "nested": "The values are right, but packed once more: for {case} it returns {given}.",
+    "positive-part": "Negative values are cut off. Look for a ReLU, a clamp or an absolute value.",
+    "batch-axis-lost": "An axis is gone: for {case} the result has shape {given_shape}; it should be {wanted_shape}. "
+    "Look for `squeeze` or an index that removes an axis of size 1.",
+    # side effects
+    "changes-input": "With {case} it changed its input. Whoever still holds that tensor, the shortcut for one, now "
+    "sees other values. Look for `+=`, `relu_`, `inplace=True`.",
+    "changes-list": "With {case} it changed the list that it was given. Whoever still uses it has lost something for "
+    "good. Leave the list alone, or change a copy.",
+    "changes-mode": "The net that was handed over is left in {mode} mode. Whoever trains it "
+    "next meets another batch norm. Leave the mode as it was.",
+    "changes-weights": "It changed weights of the net that was handed over ({what}). It should only look.",
+    "changes-learning": "It left `requires_grad` of the net's weights other than it was ({what}). It should only look.",
+    "leaves-gradients": "It left gradients in the net that was handed over ({what}): the next `backward` adds to them. "
+    "Clear them, or use `torch.autograd.grad`.",
+    "leaves-hooks": "A hook is still on the net that was handed over, and runs at every later pass. Keep the handle of "
+    "`register_…_hook` and call its `remove()`.",
+    "changes-layers": "It changed the layers of the net that was handed over ({what}). It should only look.",
+    "in-place": "Autograd cannot go back: a tensor that it needs was changed in place after it was used. Look for "
+    "`+=`, `*=`, `relu_`, `inplace=True`.",
+    "no-gradient": "The result is cut off from what it was computed from: no gradient flows back. Look for `detach`, "
+    "`.data`, `no_grad` or a detour through NumPy.",
+    "gradient": "The values are right, the gradients are not. Look for `detach`, `.data`, or a value used as a "
+    "constant.",
+    # modules
+    "no-parameters": "The module has no parameters that learn. Make the layers in `__init__`, as attributes of the "
+    "module.",
+    "plain-list": "Layers are kept in a plain Python {kind} (`self.{name}`). nn.Module does not find them there: they "
+    "are in no state dict and no optimiser. Use nn.ModuleList or nn.Sequential.",
+    "layers-in-forward": "forward makes layers anew at every call, with new weights, so nothing that they learn is "
+    "kept. Make them in `__init__`.",
+    "parameters": "The parameters are not those of the task: {given_count} instead of {wanted_count}, {off}. Too many: "
+    "{extra}. Missing: {missing}.",
+    "unused-layer": "All is right, but there are layers that forward never uses. They cost memory, get no gradient, "
+    "and stand in the weights that are saved: {extra}.",
+    "unused-lazy": "There is a lazy layer that forward never uses, so its weights never get a shape.",
+    "layers": "The parameters fit, the layers that run do not. Yours for {case}: {given_layers}. Wanted: "
+    "{wanted_layers}.",
+    "order": "For {case} the layers that run are the right ones, but the values differ. Compare your forward with the "
+    "formula, step by step: what goes into each layer, and what is added to what?",
+    "gradient-differs": "The outputs are right, the gradients are not. Look for `detach`, `.data`, or a layer that is "
+    "used as a constant.",
+    "eval-differs": "It is right in train mode and wrong in eval mode. Do your layers depend on `self.training`, or "
+    "does one norm run more often than it should?",
+    # seen in the layers that ran
+    "dropout": "There is dropout. The ResNets of the papers have none; batch norm regularises them.",
+    "other-norm": "There is a norm other than batch norm. GroupNorm and its relatives average over other axes and need "
+    "no running statistics.",
+    "other-activation": "There is an activation other than ReLU.",
+    "ends-in-softmax": "There is a softmax. A net returns logits, and inside a block nothing is normalised over "
+    "classes: cross-entropy has a softmax inside.",
+    "dilated": "A convolution is dilated ({given}): its kernel reaches past its neighbours. Here none is.",
+    "grouped": "A convolution has {given} groups, so an output channel sees only some of the input channels. Here each "
+    "sees all of them: groups=1.",
+    "padding-mode": "The border is filled by {given}. Here it is filled with zeros, as nn.Conv2d does by default.",
+    "norm-frozen": "A batch norm uses its running statistics although the module is in train mode. Look for "
+    "`training=` in F.batch_norm (False by default) or an `eval()` inside the module.",
+    "norm-always-trains": "A batch norm uses the batch's statistics in eval mode too, so a result depends on the other "
+    "images. Hand `training=self.training` to F.batch_norm, or use nn.BatchNorm2d.",
+    "no-running-statistics": "The batch norms keep no running statistics, so in eval mode a result depends on the "
+    "other images of the batch. Leave out track_running_stats=False.",
+    "wrong-eps": "A batch norm has eps {given} instead of {wanted}. It loads and trains, and the logits differ.",
+    "wrong-momentum": "A batch norm has momentum {given} instead of {wanted}. In PyTorch it is the weight of the *new* "
+    "batch; Keras counts the other way round.",
+    "average-for-max": "An average pool runs where a max-pool is wanted: the maximum keeps what a filter found, the "
+    "average blurs it.",
+    "max-for-average": "A max-pool runs where an average is wanted.",
+    "no-pool": "A max-pool is missing: {given_layers} ran, {wanted_layers} are wanted.",
+    "pool-window": "The max-pool is {given}; it should be {wanted}: overlapping windows.",
+    "unpadded": "A {given} convolution has padding {yours}, so the image shrinks at its border; {right} keeps its size "
+    "apart from the stride.",
+    "wrong-kernels": "The convolutions are {given}; they should be {wanted}.",
+    "strides": "The convolutions stride by {given}, in the order in which they run; wanted: {wanted}.",
+}
+# fmt: on
+
+
+class _Blanks(dict):
+    def __missing__(self, key: str) -> str:
+        return "\0"
+
+
+def filled(text: str, evidence: Mapping[str, object]) -> str:
+    """The text without the clauses for which nothing was seen."""
+    text = text.format_map(_Blanks(evidence))
+    return re.sub(r"(: |(?<=[.?] ))[^:.]*\0[^:.]*\.", lambda clause: "." if clause[1] == ": " else "", text)
+
+
+def kind(thing: object) -> str:
+    return type(thing).__name__
+
+
+def describe(args: Sequence[Any]) -> str:
+    """Arguments in words: (4, 6, a tensor of shape (2, 3))."""
+    return f"({', '.join(map(_word, args))})"
+
+
+def _word(arg: Any) -> str:
+    if isinstance(arg, Tensor):
+        return f"a tensor of shape {tuple(arg.shape)}"
+    if isinstance(arg, nn.Module):
+        return f"a {kind(arg)}"
+    if isinstance(arg, (list, tuple)):
+        return f"[{', '.join(map(_word, arg[:6]))}{', …' if len(arg) > 6 else ''}]"
+    if isinstance(arg, (int, float, str, type(None))):
+        return repr(arg)
+    return getattr(arg, "__name__", None) or f"a {kind(arg)}"

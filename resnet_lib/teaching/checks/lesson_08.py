@@ -1,0 +1,153 @@
+"""Lesson 08: what is taken out of a trained net, and counted in it."""
+
+from collections.abc import Callable
+from itertools import accumulate
+from math import comb, perm
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnet_lib.teaching.checking import Exercise, noise
+
+
+def run(branches: Any, x: Tensor, change: Callable[[int, Any, Tensor], Tensor]) -> Tensor:
+    for number, branch in enumerate(branches):
+        x = change(number, branch, x)
+    return x
+
+
+def without(branches: Any, index: int | None, x: Tensor) -> Tensor:
+    return run(branches, x, lambda n, f, x: x if n == index else x + f(x))
+
+
+# fmt: off
+BRANCHES = [torch.sin, torch.tanh, lambda x: 0.5 * x.roll(1, -1), torch.cos]
+without_block = Exercise(
+    "without_block(branches, index, x)",
+    praise="first, middle and last block taken out; all others run, and gradients pass.",
+    right=without,
+    cases=[(BRANCHES, index, noise(2, 5, seed=index)) for index in (1, 0, 3)] + [(BRANCHES[:1], 0, noise(3, 2))],
+    gradients=True,
+)
+without_block.slip("nothing-deleted", "The block is still there.",
+    lambda b, i, x: without(b, None, x))
+without_block.slip("deletes-the-rest", "Everything from that block on is gone. Only one block is to be taken out; "
+    "those after it still run.",
+    lambda b, i, x: without(b[:i], None, x))
+without_block.slip("deletes-the-first", "Everything up to that block is gone. Only one block is to be taken out.",
+    lambda b, i, x: without(b[i + 1 :], None, x))
+without_block.slip("no-shortcut", "Nothing is added: this is the plain block. Where is the `+ x`?",
+    lambda b, i, x: run(b, x, lambda n, f, x: x if n == i else f(x)))
+without_block.slip("keeps-only-the-block", "Only that block ran. The others are to stay, and it is to go.",
+    lambda b, i, x: x + b[i](x))
+without_block.slip("branch-without-plus", "Of the block, you took away the shortcut and kept the branch. It is the "
+    "other way round: its shortcut stays.",
+    lambda b, i, x: run(b, x, lambda n, f, x: f(x) if n == i else x + f(x)))
+without_block.slip("counts-from-one", "You count from 1. Index 0 is the first.",
+    lambda b, i, x: without(b, i - 1, x))
+without_block.slip("off-by-one", "Another block is missing: the one before or after. Index 0 is the first.",
+    lambda b, i, x: without(b, i + 1, x))
+without_block.slip("returns-input", "It returns x as it came. The branch is never called, or its result is lost.",
+    lambda b, i, x: x)
+without_block.slip("returns-too-early", "It stops after the first round. Look at the indentation of `return`: it "
+    "belongs after the loop.",
+    lambda b, i, x: x if i == 0 else x + b[0](x), lambda b, i, x: b[1](x) + x if i == 0 else x + b[0](x))
+without_block.slip("takes-it-off-afterwards", "You run all blocks and subtract one branch at the end. The blocks after "
+    "it have seen its signal by then. Leave it out on the way.",
+    lambda b, i, x: without(b, None, x) - b[i](x), lambda b, i, x: without(b, None, x) - b[i](without(b[:i], None, x)))
+without_block.slip("branches-on-the-input", "Every branch gets the net's first input. Each block takes what the block "
+    "before it returns.",
+    lambda b, i, x: x + sum(f(x) for n, f in enumerate(b) if n != i))
+without_block.slip("zeros-the-signal", "You set the signal to zero. When a block is taken out, its input goes on "
+    "unchanged: the shortcut stays.",
+    lambda b, i, x: run(b, x, lambda n, f, x: 0 * x if n == i else x + f(x)))
+without_block.slip("doubles-the-signal", "You added x to itself instead of the branch. Without its branch the block "
+    "hands x on as it is.",
+    lambda b, i, x: run(b, x, lambda n, f, x: x + x if n == i else x + f(x)))
+without_block.slip("adds-the-input", "Each block adds the net's first input. It adds its *own* input.",
+    lambda b, i, x: run(b, x, lambda n, f, y: y if n == i else x + f(y)))
+
+path_lengths = Exercise(
+    "path_lengths(n)",
+    praise="five numbers of blocks, none among them.",
+    right=lambda n: [comb(n, k) for k in range(n + 1)],
+    cases=[(3,), (5,), (1,), (9,)],
+    traps=[(0,)],
+)
+path_lengths.slip("starts-at-one", "The path through no branch at all is missing: the shortcuts alone, one path.",
+    lambda n: [comb(n, k) for k in range(1, n + 1)])
+path_lengths.slip("stops-early", "The longest path is missing, the one through all n branches.",
+    lambda n: [comb(n, k) for k in range(n)])
+path_lengths.slip("all-paths-together", "That is the number of all paths. How many of them have each length?",
+    lambda n: 2**n, lambda n: [2**n] * (n + 1))
+path_lengths.slip("powers-of-two", "Those are powers of two: all paths through k blocks. How many ways are there to "
+    "*choose* k of n branches?",
+    lambda n: [2**k for k in range(n + 1)])
+path_lengths.slip("counts-orders", "You counted orders. The blocks stand in a row, so choosing blocks 2 and 5 is the "
+    "same path as 5 and 2.",
+    lambda n: [perm(n, k) for k in range(n + 1)])
+path_lengths.slip("shares-for-counts", "Those are shares of all paths. Counts are asked for.",
+    lambda n: [comb(n, k) / 2**n for k in range(n + 1)])
+path_lengths.slip("counts-one-more", "Those are the paths through n + 1 blocks: {yours} numbers instead of {right}.",
+    lambda n: [comb(n + 1, k) for k in range(n + 2)])
+path_lengths.slip("counts-lengths", "Those are the lengths. How many paths have each?",
+    lambda n: list(range(n + 1)))
+path_lengths.slip("ones", "You count one path for each length. How many ways are there to *choose* k of n branches?",
+    lambda n: [1] * (n + 1))
+path_lengths.slip("adds-up", "You add up: paths of *at most* k branches. Count those of exactly k.",
+    lambda n: list(accumulate(comb(n, k) for k in range(n + 1))))
+
+
+def norms(x: Tensor, dims: Any) -> Tensor:
+    return x.square().sum(dims, keepdim=True).sqrt()
+
+
+def largest(x: Tensor) -> Tensor:
+    return x.abs().amax((1, 2, 3), keepdim=True)
+
+
+every = (1, 2, 3)
+filter_normalised = Exercise(
+    "filter_normalised(direction, weight)",
+    praise="every filter of the direction is as long as the net's, for 3×3 and 1×1 kernels.",
+    right=lambda d, w: d * norms(w, every) / norms(d, every),
+    cases=[(noise(4, 3, 3, 3, seed=seed), 3 * noise(4, 3, 3, 3, seed=seed + 9)) for seed in range(2)]
+    + [(noise(5, 2, 1, 1, seed=7), noise(5, 2, 1, 1, seed=8)), (noise(3, 3, 3, 3, seed=3), noise(3, 3, 3, 3, seed=4))],
+)
+filter_normalised.slip("whole-layer", "You scaled the whole layer by one factor. Filters differ in size; each gets its "
+    "own (Li et al. 2018, section 4).",
+    lambda d, w: d * w.norm() / d.norm())
+filter_normalised.slip("unit-filters", "Each filter has length 1 now. It should be as long as the net's own filter.",
+    lambda d, w: d / norms(d, every))
+filter_normalised.slip("not-divided", "You multiplied by the net's norm without dividing by the direction's own.",
+    lambda d, w: d * norms(w, every))
+filter_normalised.slip("turned-round", "It is the other way round.",
+    lambda d, w: d * norms(d, every) / norms(w, every))
+filter_normalised.slip("scales-the-weight", "You scaled the net's filters. The direction is to be scaled, to the size "
+    "of the net's filters.",
+    lambda d, w: w * norms(d, every) / norms(w, every))
+filter_normalised.slip("no-keepdim", "The norms have shape (filters,), so they are broadcast along the last axis, or "
+    "do not fit at all. Give them four axes: keepdim=True, or .view(-1, 1, 1, 1).",
+    lambda d, w: d * norms(w, every).flatten() / norms(d, every).flatten())
+filter_normalised.slip("input-channels", "You normalised along the input channels. A filter is what makes one *output* "
+    "channel: `weight[i]`, axis 0.",
+    lambda d, w: d * norms(w, (0, 2, 3)) / norms(d, (0, 2, 3)))
+filter_normalised.slip("each-kernel", "You normalised each 3×3 kernel. A filter has one for every input channel: take "
+    "them together.",
+    lambda d, w: d * norms(w, (2, 3)) / norms(d, (2, 3)))
+filter_normalised.slip("squared-norms", "You divided or multiplied by squared norms. Take the root first.",
+    lambda d, w: d * norms(w, every) ** 2 / norms(d, every) ** 2)
+filter_normalised.slip("every-weight", "You took the size of each weight. Then the direction is random in its signs "
+    "alone.",
+    lambda d, w: d.sign() * w.abs())
+filter_normalised.slip("returns-input", "It returns x as it came. The branch is never called, or its result is lost.",
+    lambda d, w: d)
+filter_normalised.slip("largest-in-place-of-norm", "That is the largest entry. The L2 norm takes all of them: the root "
+    "of the sum of squares.",
+    lambda d, w: d * largest(w) / largest(d))
+filter_normalised.slip("sum-of-absolutes", "That is the L1 norm, the sum of absolute values. The L2 norm is asked for.",
+    lambda d, w: d * w.abs().sum(every, keepdim=True) / d.abs().sum(every, keepdim=True))
+filter_normalised.slip("deviation-for-norm", "You compare standard deviations. They leave out the mean of each filter; "
+    "the L2 norm does not.",
+    lambda d, w: d * w.std(every, keepdim=True) / d.std(every, keepdim=True))
