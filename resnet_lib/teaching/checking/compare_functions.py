@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from resnet_lib.teaching.checking.sandbox import Guard, call
 from resnet_lib.teaching.checking.words import Mistake, describe, kind
 
-if TYPE_CHECKING:
-    from resnet_lib.teaching.checking.exercise import Exercise
-
+Exercise = Any  # the class of exercise.py, which imports this file
 MANY, LONG = 1_000_000, 10_000  # numbers in a tensor and in a list: no answer holds so many
 
 
@@ -30,7 +28,7 @@ class Answer:
     gradients: tuple[Tensor, ...] | Mistake | None = None
 
 
-def answer(exercise: "Exercise", function: Any, case: Sequence[Any]) -> Answer:
+def answer(exercise: Exercise, function: Any, case: Sequence[Any]) -> Answer:
     """Call a function in one case. All errors but those of its signature are part of the answer."""
     before, args = copied(case), copied(case)
     leaves = []
@@ -72,7 +70,7 @@ def _gradients(result: Any, leaves: Sequence[Tensor]) -> tuple[Tensor, ...] | Mi
         return mistake
 
 
-def judge(exercise: "Exercise", given: Sequence[Answer]) -> str:
+def judge(exercise: Exercise, given: Sequence[Answer]) -> str:
     """Praise if the answers are those of the right function in all cases; else a Mistake, by name if it has one."""
     cases = exercise.cases
     errors = [one.error for one in given if one.error]
@@ -102,7 +100,7 @@ def judge(exercise: "Exercise", given: Sequence[Answer]) -> str:
     raise Mistake(_in_words([one.value for one in given], [one.value for one in wanted], wrong), **facts)
 
 
-def _known(exercise: "Exercise", function: Callable[..., Any]) -> Sequence[Answer]:
+def _known(exercise: Exercise, function: Callable[..., Any]) -> Sequence[Answer]:
     """What a right or wrong answer does in each case. It is the same whoever the learner is, so it is kept."""
     if function not in exercise.known:
         exercise.known[function] = [answer(exercise, function, case) for case in exercise.cases]
@@ -115,7 +113,7 @@ def _alike(mine: Answer, slips: Answer) -> bool:
     return same(mine.value, slips.value)
 
 
-def _judge_the_rest(exercise: "Exercise", given: Sequence[Answer], wanted: Sequence[Answer]) -> None:
+def _judge_the_rest(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Answer]) -> None:
     """The values are right: are the types, the gradients and what became of the arguments?"""
     for case, mine, right in zip(exercise.cases, given, wanted, strict=True):
         facts = difference(case, mine.value, right.value)

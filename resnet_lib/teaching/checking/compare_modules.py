@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,8 @@ from resnet_lib.teaching.checking.trace import (
 )
 from resnet_lib.teaching.checking.words import Mistake, describe
 
-if TYPE_CHECKING:
-    from resnet_lib.teaching.checking.exercise import ModuleExercise
-
 Mutation = Callable[[Any], Any]
+Exercise = Any  # a ModuleExercise, which this file must not import: it imports this one
 FOREIGN = {  # functions that none of the course's blocks calls, by the key of the mistake
     "dropout": "dropout",
     "other-norm": "group_norm|instance_norm|layer_norm|rms_norm",
@@ -51,12 +49,12 @@ class Candidate(NamedTuple):
         return {"": 0, "residual": 1, "forward": 2}[getattr(self.mutation, "method", "")]
 
 
-def observe_all(exercise: "ModuleExercise", learners: Any) -> list[Observation]:
+def observe_all(exercise: Exercise, learners: Any) -> list[Observation]:
     """What the learner's class or function does in each case."""
     return [observe(learners, case, net=exercise.net) for case in exercise.cases]
 
 
-def judge(exercise: "ModuleExercise", seen: Sequence[Observation]) -> str:
+def judge(exercise: Exercise, seen: Sequence[Observation]) -> str:
     """Praise if the module did what the reference does in all cases; else a Mistake, by name if it has one."""
     rights = [_mutated(exercise, one.case, []) for one in seen]
     found = _agreements(exercise, seen, rights, every=False)
@@ -82,7 +80,7 @@ def judge(exercise: "ModuleExercise", seen: Sequence[Observation]) -> str:
     raise _in_words(bad, found[seen.index(bad)], facts)
 
 
-def _praise(exercise: "ModuleExercise", seen: Sequence[Observation], facts: dict[str, Any]) -> str:
+def _praise(exercise: Exercise, seen: Sequence[Observation], facts: dict[str, Any]) -> str:
     for one in seen:
         if one.effect:
             raise one.effect
@@ -102,7 +100,7 @@ def _misfits(seen: Sequence[Observation]) -> bool:
 
 
 def _explain_if_odd(
-    exercise: "ModuleExercise", seen: Sequence[Observation], rights: Sequence[nn.Module | None], found: Sequence[str]
+    exercise: Exercise, seen: Sequence[Observation], rights: Sequence[nn.Module | None], found: Sequence[str]
 ) -> None:
     """What explains everything else, then the exercise's own names."""
     for one, right in zip(seen, rights, strict=True):
@@ -116,12 +114,12 @@ def _explain_if_odd(
 
 
 def _agreements(
-    exercise: "ModuleExercise", seen: Sequence[Observation], rights: Sequence[nn.Module | None], every: bool
+    exercise: Exercise, seen: Sequence[Observation], rights: Sequence[nn.Module | None], every: bool
 ) -> list[str]:
     return [agreement(*two, net=exercise.net, gradients=True, every=every) for two in zip(seen, rights, strict=True)]
 
 
-def _candidates(exercise: "ModuleExercise") -> list[Candidate]:
+def _candidates(exercise: Exercise) -> list[Candidate]:
     if "candidates" not in exercise.known:
         every = [(one.keys, wrong) for one, wrong in exercise.each_wrong()]
         modules = ((keys, wrong, _mutated(exercise, exercise.cases[0], [wrong])) for keys, wrong in every)
@@ -131,11 +129,11 @@ def _candidates(exercise: "ModuleExercise") -> list[Candidate]:
     return exercise.known["candidates"]
 
 
-def _singles(exercise: "ModuleExercise", mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
+def _singles(exercise: Exercise, mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
     return ((one.keys, [one.mutation]) for one in _candidates(exercise) if one.shapes == mine)
 
 
-def _pairs(exercise: "ModuleExercise", mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
+def _pairs(exercise: Exercise, mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
     """Two mistakes at a time, layers first. Of two formulas for the same thing only one can be; two mistakes of which
     one alone changes the weights have that one's."""
     right = shapes_of(_mutated(exercise, exercise.cases[0], []))
@@ -151,14 +149,14 @@ def _pairs(exercise: "ModuleExercise", mine: Counter[Shape]) -> Iterator[tuple[t
             yield (*one.keys, *two.keys), [one.mutation, two.mutation]
 
 
-def _name(exercise: "ModuleExercise", seen: Sequence[Observation], candidates: Iterable[Any], facts: Any) -> None:
+def _name(exercise: Exercise, seen: Sequence[Observation], candidates: Iterable[Any], facts: Any) -> None:
     """Raise the first of the (keys, mutations) that do what the learner's module does."""
     for keys, mutations in candidates:
         if all(agreement(one, _mutated(exercise, one.case, mutations), net=exercise.net) == "yes" for one in seen):
             raise Mistake(*keys, **(facts() if callable(facts) else facts))
 
 
-def _mutated(exercise: "ModuleExercise", case: Case, mutations: Sequence[Mutation]) -> nn.Module | None:
+def _mutated(exercise: Exercise, case: Case, mutations: Sequence[Mutation]) -> nn.Module | None:
     """The reference with mistakes made in it; a large net without memory, which the learner's weights will bring."""
     with weightless() if exercise.net else nullcontext():
         if id(case) not in exercise.known:
@@ -191,7 +189,7 @@ def _twin(module: nn.Module) -> nn.Module:
 # What was seen, for the texts to quote
 
 
-def facts_of(exercise: "ModuleExercise", seen: Observation) -> dict[str, Any]:
+def facts_of(exercise: Exercise, seen: Observation) -> dict[str, Any]:
     """What was seen in one case, beside what should have been."""
     right = _mutated(exercise, seen.case, [])
     assert right is not None
@@ -212,7 +210,7 @@ def facts_of(exercise: "ModuleExercise", seen: Observation) -> dict[str, Any]:
     return facts
 
 
-def _steps_of(exercise: "ModuleExercise", case: Case) -> tuple[Sequence[Step], Tensor]:
+def _steps_of(exercise: Exercise, case: Case) -> tuple[Sequence[Step], Tensor]:
     """The functions that the reference calls in train mode, and its output; without values in a large net."""
     key = "steps", id(case)
     if key not in exercise.known:
@@ -238,9 +236,7 @@ def counts_of(mine: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, obj
     return facts | {"extra": extra, "missing": missing}
 
 
-def _look_at_layers(
-    exercise: "ModuleExercise", seen: Sequence[Observation], bad: Observation, facts: dict[str, Any]
-) -> None:
+def _look_at_layers(exercise: Exercise, seen: Sequence[Observation], bad: Observation, facts: dict[str, Any]) -> None:
     """Raise what can be read from the functions that ran and their settings, where they are not the reference's."""
     names = {step.name for one in seen for step in one.steps}
     for key, pattern in FOREIGN.items():
@@ -265,7 +261,7 @@ def _look_at_layers(
         ("pool-window", "max_pool2d", "padding"),
     ):
         mine, right = settings(name, setting, bad.steps), settings(name, setting, wanted)
-        default = {"dilation": [1], "groups": [1], "mode": ["constant"]}.get(setting, [])
+        default: list[Any] = {"dilation": [1], "groups": [1], "mode": ["constant"]}.get(setting, [])  # type: ignore[assignment]
         if odd := [value for value in mine if value not in (right or default)]:
             if right or default:
                 if key == "pool-window":

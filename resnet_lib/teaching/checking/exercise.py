@@ -101,8 +101,8 @@ class Exercise:
         *,
         praise: str,
         right: Callable[..., Any],
-        cases: Sequence[Sequence[Any]] | Callable[[], Sequence[Sequence[Any]]],
-        traps: Sequence[Sequence[Any]] | Callable[[], Sequence[Sequence[Any]]] = (),
+        cases: Sequence[Any] | Callable[[], Sequence[Any]],
+        traps: Sequence[Any] | Callable[[], Sequence[Any]] = (),
         also: Sequence[Callable[..., Any]] = (),
         problem: Callable[[Any, Sequence[Any], Sequence[Any]], Mistake | None] | None = None,
         gradients: bool = False,
@@ -156,13 +156,14 @@ class Exercise:
         said, name = Sink(), self.signature.partition("(")[0]
         evidence: dict[str, Any] = {"signature": self.signature}
         interrupt: KeyboardInterrupt | None = None
+        keys: tuple[str, ...] = ("right",)
         try:
             with sealed(said):
                 with time_limit(self.seconds):
                     name = self._name_of(learners) or name
                     self._accept(learners)
                     seen = self.observe(learners)
-                lines, keys = [self.judge(seen)], ("right",)
+                lines = [self.judge(seen)]
         except Mistake as mistake:
             keys, evidence = mistake.keys, {**evidence, **mistake.evidence}
             lines = [filled(self.texts[key], evidence) for key in keys]

@@ -140,7 +140,7 @@ class Trace(TorchFunctionMode):
         if isinstance(weight, Tensor) and name != "batch_norm":
             settings["kernel"] = tuple(weight.shape[2:])
             if (place := self.place_of(weight)) is not None and not weight.is_contiguous():
-                self.views[place] = (tuple(weight.shape), weight.stride(), weight.storage_offset())
+                self.views[place] = (tuple(weight.shape), weight.stride(), int(weight.storage_offset()))
             elif place is None and isinstance(weight, nn.Parameter):
                 self.strangers += 1
         if name == "batch_norm":

@@ -153,7 +153,7 @@ class Net(nn.Module):
         return Net(**{**self.made, **changes})  # type: ignore[arg-type]
 
     def stages(self) -> list[Any]:
-        return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]  # type: ignore
+        return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]  # type: ignore[arg-type]
 
     def blocks(self) -> list[Any]:
         return [block for stage in self.stages() for block in stage]
