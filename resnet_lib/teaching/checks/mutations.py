@@ -150,7 +150,7 @@ class Net(nn.Module):
         self.fc = nn.Linear(inputs, num_classes)
 
     def remade(self, **changes: Any) -> "Net":
-        return Net(**{**self.made, **changes})  # type: ignore[arg-type]
+        return Net(**{**self.made, **changes})
 
     def stages(self) -> list[Any]:
         return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]  # type: ignore[arg-type]
