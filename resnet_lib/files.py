@@ -1,10 +1,10 @@
 """Files that are whole or not there: hashes checked, writes atomic, downloads renamed only when they are right."""
 
 import hashlib
+import http.client
 import os
 import shutil
-import tempfile
-import urllib.error
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ class DamagedFileError(ValueError):
 
 def cache_folder() -> Path:
     """Where downloads go: RESNET_LIB_CACHE, or .cache/resnet_lib in the home folder."""
-    return Path(os.environ.get("RESNET_LIB_CACHE") or Path.home() / ".cache" / "resnet_lib")
+    return Path(os.environ.get("RESNET_LIB_CACHE") or "~/.cache/resnet_lib").expanduser()
 
 
 def check_hash(path: Path, content: bytes, expected: str, algorithm: str = "sha256") -> None:
@@ -32,9 +32,8 @@ def check_hash(path: Path, content: bytes, expected: str, algorithm: str = "sha2
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # Not tempfile's: others could not read it. Here the umask decides, as for any file.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         write(temporary)
         with temporary.open("rb+") as written:
@@ -49,16 +48,25 @@ def download(
 ) -> Path:
     """Fetch `url` into `path`; the name appears only when the hash of the unpacked bytes is right.
 
-    ConnectionError with no network.
+    ConnectionError with no network, and if something else arrives: a login page, or half of the file.
     """
 
     def fetch(temporary: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as out:
                 shutil.copyfileobj(response, out)
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ConnectionError(f"could not download {url} ({error}); save it yourself as {path}") from error
-        check_hash(path, unpack(temporary.read_bytes()), expected, algorithm)
+        content = temporary.read_bytes()
+        try:
+            check_hash(path, unpack(content), expected, algorithm)
+        except DamagedFileError as error:
+            page = b"<html" in content[:1000].lower() or b"<!doctype" in content[:1000].lower()
+            what = "a web page, perhaps your network's login" if page else f"{len(content):,} bytes of something else"
+            raise ConnectionError(
+                f"could not download {url}: {what} came in place of the file, nothing was kept; try again, or save it "
+                f"yourself as {path}"
+            ) from error
 
     write_atomic(path, fetch)
     return path

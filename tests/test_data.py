@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import http.client
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -107,9 +109,16 @@ class TestDownload:
 
     def test_wrong_bytes_leave_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.serve(monkeypatch, b"something else")
-        with pytest.raises(DamagedFileError):
-            files.download("https://x", tmp_path / "file", hashlib.sha256(self.content).hexdigest())
+        for content, words in ((b"half", "4 bytes of something else"), (b"<!DOCTYPE html><p>", "a web page, perhaps")):
+            self.serve(monkeypatch, content)
+            with pytest.raises(ConnectionError, match=f"could not download https://x: {words}.*save it yourself as"):
+                files.download("https://x", tmp_path / "file", hashlib.sha256(self.content).hexdigest())
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_connection_that_breaks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.serve(monkeypatch, http.client.IncompleteRead(b"half"))
+        with pytest.raises(ConnectionError, match="could not download"):
+            files.download("https://x", tmp_path / "file", "")
 
     def test_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.serve(monkeypatch, OSError("unreachable"))
@@ -126,7 +135,7 @@ class TestDownload:
         monkeypatch.setitem(data_module.FASHION_SHA256, name, data_module.SUBSET_SHA256[name])
         assert data_module._find(name, tmp_path, True).read_bytes() == repacked
         self.serve(monkeypatch, subset[:100])
-        with pytest.raises(DamagedFileError):
+        with pytest.raises(ConnectionError):
             data_module._find(name, tmp_path / "other", True)
 
 
@@ -141,6 +150,65 @@ def test_write_atomic_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> N
     with pytest.raises(OSError, match="no space"):
         files.write_atomic(path, fail)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_write_atomic_lets_others_read_as_the_umask_says(tmp_path: Path) -> None:
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            files.write_atomic(tmp_path / "file", lambda path: path.write_text("x"))
+        finally:
+            os.umask(before)
+        assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("place", ["", "raw", "FashionMNIST/raw"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_full_set_is_found_as_others_keep_it(
+    place: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subset stands for it; root is in the home folder, named by a tilde."""
+    monkeypatch.setattr(data_module, "FASHION_SHA256", data_module.SUBSET_SHA256)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    folder = tmp_path / "sets" / place
+    folder.mkdir(parents=True)
+    for path in data_module.SUBSET.glob("*.gz"):
+        target, content = (path.name, path.read_bytes()) if packed else (path.stem, gzip.decompress(path.read_bytes()))
+        (folder / target).write_bytes(content)
+    assert len(load_fashion_mnist("test", full=True, root="~/sets")) == 2_000
+    next(folder.glob("t10k-labels*")).write_bytes(b"damaged")
+    with pytest.raises(DamagedFileError, match="t10k-labels"):
+        load_fashion_mnist("test", full=True, root="~/sets")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"labels": torch.zeros(4)}, ValueError, r"labels must be int64 of shape \(4,\).*got torch.float32 \(4,\)"),
+        ({"labels": torch.zeros(4, 1).long()}, ValueError, r"labels must be int64 of shape \(4,\).*int64 \(4, 1\)"),
+        ({"labels": [0, 1, 2, 3]}, TypeError, "labels must be a tensor, got list"),
+        ({"images": torch.zeros(4, 8, 8)}, ValueError, r"images must be floating-point of shape \(N, C, H, W\)"),
+        ({"images": torch.zeros(4, 1, 8, 8).byte()}, ValueError, "images must be floating-point.*got torch.uint8"),
+        ({"images": np.zeros((4, 1, 8, 8))}, TypeError, "images must be a tensor, got ndarray; torch.as_tensor"),
+    ],
+)
+def test_images_and_labels_must_fit(change: dict, error: type[Exception], words: str) -> None:
+    good = {"images": torch.zeros(4, 1, 8, 8), "labels": torch.zeros(4).long(), "classes": ("a",)}
+    assert len(ImageSet(**good)) == 4
+    with pytest.raises(error, match=words):
+        ImageSet(**{**good, **change})
+
+
+def test_images_load_whatever_the_default_device() -> None:
+    torch.set_default_device("meta")
+    try:
+        data, photo = load_fashion_mnist("test"), load_photo()
+        shoes = data.first(50).only(("sandal",)).pooled().padded()
+    finally:
+        torch.set_default_device(None)
+    assert {data.images.device.type, shoes.images.device.type, shoes.labels.device.type, photo.device.type} == {"cpu"}
 
 
 class Canary:
@@ -201,6 +269,36 @@ class TestCifar10:
             (tmp_path / "cifar-10-python.tar.gz").write_bytes(evil)
         with pytest.raises(DamagedFileError):
             load_cifar10("test", tmp_path)
+
+    @pytest.mark.parametrize("damage", ["missing", "cut off"])
+    def test_half_unpacked(
+        self, damage: str, batches: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the tarball beside it, that is read; without it an error says what is wrong. `root` may be it."""
+        folder = tmp_path / "cifar-10-batches-py"
+        folder.mkdir()
+        for name, content in batches.items():
+            (folder / name).write_bytes(content)
+        assert len(load_cifar10("train", folder)) == 20
+        with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
+            archive.add(folder, folder.name)
+        if damage == "missing":
+            (folder / "data_batch_3").unlink()
+            error, words = (
+                FileNotFoundError,
+                r"cifar-10-batches-py is incomplete: it has no data_batch_3\. Put cifar-10-",
+            )
+        else:
+            (folder / "data_batch_3").write_bytes(batches["data_batch_3"][:50])
+            error, words = DamagedFileError, "data_batch_3 is damaged"
+        for root in (tmp_path, folder):
+            with pytest.raises(error, match=words):
+                load_cifar10("train", root)
+        assert len(load_cifar10("test", tmp_path)) == 4  # its file is whole
+        tarball = (tmp_path / "whole.tar.gz").rename(tmp_path / "cifar-10-python.tar.gz")
+        monkeypatch.setattr(data_module, "CIFAR10_MD5", hashlib.md5(tarball.read_bytes()).hexdigest())
+        for root in (tmp_path, folder):
+            assert len(load_cifar10("train", root)) == 20
 
     def test_not_at_hand(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="RESNET_LIB_CIFAR10"):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from resnet_lib.training.devices import best_device
+
 CHILD = Path(__file__).parent / "distributed_child.py"
 
 
@@ -43,3 +45,26 @@ def test_with_batch_norm_the_statistics_differ(results: dict) -> None:
     one, two = results[1, "with-norm"]["history.loss"], results[2, "with-norm"]["history.loss"]
     assert (one[0] - two[0]).abs() > 1e-4
     assert (one[0] - two[0]).abs() < 0.5  # the same weights and the same images, only other statistics
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_shares_that_differ_are_refused_in_one_sentence(batch_size: int) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "resnet_lib"]
+    command += ["train", "--depth", "8", "--width", "4", "--size", "14", "--batch-size", str(batch_size)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    sentence = f"batch_size must be a multiple of the 2 processes that share each batch, got {batch_size}"
+    assert sentence in done.stderr.splitlines() and "loop.py" not in done.stderr and not done.stdout
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert best_device() == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(
+        ValueError, match="--nproc-per-node must be at most 1, the GPUs of this machine; torchrun got 2"
+    ):
+        best_device()

@@ -9,7 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from resnet_lib.data.images import ImageSet, load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
-from resnet_lib.training import loop
+from resnet_lib.training import fast, loop
+from resnet_lib.training import recipe as recipe_module
+from resnet_lib.training.devices import reproducible
 from resnet_lib.training.history import EpochRecord, History
 from resnet_lib.training.loop import Recipe, augmented, batches, evaluate, seeded, train
 
@@ -67,7 +69,7 @@ def test_every_image_once_per_epoch(data: ImageSet) -> None:
     [("constant", [1, 1, 1, 1]), ("milestones", [1, 1, 0.1, 0.01]), ("paper", [0.1, 1, 0.1, 0.01])],
 )
 def test_schedules(schedule: str, expected: list[float], data: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "WARM_STEPS", 5)
+    monkeypatch.setattr(recipe_module, "WARM_STEPS", 5)
     recipe = Recipe(steps=40, batch_size=8, peak_lr=0.02, schedule=schedule)
     lr = train(small_net(), data, recipe).lr
     assert [round(lr[step] / 0.02, 6) for step in (0, 19, 20, 30)] == expected
@@ -144,6 +146,9 @@ def test_callbacks_see_every_step(data: ImageSet) -> None:
         ({"peak_lr": -1}, ValueError, "peak_lr must be a number above 0, got -1"),
         ({"schedule": "cosine"}, ValueError, "schedule must be one of 'one-cycle'"),
         ({"epochs": "3"}, TypeError, "epochs must be an int"),
+        ({"optimizer": "adam"}, ValueError, "optimizer must be one of 'sgd', 'adamw', got 'adam'"),
+        ({"decayed": "none"}, ValueError, "decayed must be one of 'all', 'weights', 'gammas'"),
+        ({"precision": "half"}, ValueError, "precision must be one of 'float32', 'bfloat16'"),
     ],
 )
 def test_recipes_that_make_no_sense(arguments: dict, error: type[Exception], words: str) -> None:
@@ -154,6 +159,128 @@ def test_recipes_that_make_no_sense(arguments: dict, error: type[Exception], wor
 def test_batch_larger_than_the_data(data: ImageSet) -> None:
     with pytest.raises(ValueError, match="batch_size must be at most the 640 images"):
         train(small_net(), data, Recipe(batch_size=1000))
+
+
+@pytest.mark.parametrize(
+    ("decayed", "moved"), [("all", {"conv", "norm", "bias"}), ("weights", {"conv"}), ("gammas", {"norm"})]
+)
+def test_decay_acts_where_it_is_told_to(decayed: str, moved: set[str], data: ImageSet) -> None:
+    """A second run with and without decay differs in the first step by lr · decay · w, and only there."""
+    start, ends = small_net(), []
+    with torch.no_grad():
+        for parameter in start.parameters():  # so that biases, which start at 0, would show it too
+            parameter += 0.1
+    for decay in (0.0, 0.1):
+        net = copy.deepcopy(start)
+        train(net, data, Recipe(steps=1, batch_size=16, schedule="constant", weight_decay=decay, decayed=decayed))
+        ends.append(net)
+    kinds = {"conv": "layer1.0.conv1.weight", "norm": "layer1.0.bn1.weight", "bias": "layer1.0.bn1.bias"}
+    for kind, name in kinds.items():
+        plain, decayed_one = (net.get_parameter(name) for net in ends)
+        expected = plain - 0.1 * 0.1 * start.get_parameter(name) * (kind in moved)
+        torch.testing.assert_close(decayed_one, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_first_adamw_step_is_the_rate(data: ImageSet) -> None:
+    """Adam's first step moves every weight by the rate, against the sign of its gradient."""
+    net, before = small_net(), small_net()
+    recipe = Recipe(steps=1, optimizer="adamw", peak_lr=0.01, schedule="constant", weight_decay=0)
+    train(net, data, recipe)
+    step = (net.conv1.weight - before.conv1.weight).abs()
+    assert step.median().item() == pytest.approx(0.01, rel=0.01)
+
+
+def test_bfloat16_is_near_float32_and_not_equal(data: ImageSet) -> None:
+    exact, short = (
+        train(small_net(), data, Recipe(steps=5, precision=precision)).loss for precision in ("float32", "bfloat16")
+    )
+    assert exact != short and exact == pytest.approx(short, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"augment": True}, {"optimizer": "adamw", "peak_lr": 3e-3}, {"schedule": "milestones"}]
+)
+def test_fast_path_takes_the_same_steps(changes: dict, data: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, where it has no graph, to the last digit, and over the border of an epoch and of a read-back."""
+    recipe = Recipe(epochs=4, batch_size=128, **changes)
+    monkeypatch.setattr(fast, "READ_EVERY", 3)
+    net, seen = small_net(), []
+    slow = train(small_net(), data, recipe, seed=1, test_data=data.first(50))
+    monkeypatch.setattr(loop, "one_by_one", fast.without_waiting)
+    quick = train(
+        net, data, recipe, seed=1, test_data=data.first(50), progress=lambda history, _: seen.append(len(history))
+    )
+    assert slow.loss == quick.loss and slow.error == quick.error and slow.lr == quick.lr and slow.epochs == quick.epochs
+    assert seen == [3, 5, 8, 10, 13, 15, 18, 20]
+
+
+def test_reproducible_leaves_the_settings_alone() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    with reproducible(True):
+        assert torch.are_deterministic_algorithms_enabled() == (torch.cuda.is_available() or before)
+    assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_frozen_modules_stay_as_they_are(data: ImageSet) -> None:
+    """A frozen body does not even count its batches; one whose norms alone may learn does."""
+    for learns, still in ((("fc",), True), (("fc", "bn"), False)):
+        net = small_net()
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad_(any(word in name for word in learns))
+        before = copy.deepcopy(net.state_dict())
+        train(net, data, Recipe(steps=3), test_data=data.first(20))
+        moved = [key for key, value in net.state_dict().items() if not torch.equal(value, before[key])]
+        assert any(key.startswith("fc") for key in moved)
+        assert all(key.startswith("fc") for key in moved) is still
+        assert net.training and net.layer1.training is not still
+        with torch.no_grad():
+            net(data.images[:8])
+        assert torch.equal(net.bn1.running_mean, before["bn1.running_mean"]) is still
+
+
+def test_evaluate_leaves_a_frozen_part_in_eval_mode(data: ImageSet) -> None:
+    net = small_net().train()
+    net.layer1.eval()
+    evaluate(net, data.first(10))
+    assert net.training and net.layer2.training and not net.layer1.training
+
+
+def test_labels_beyond_the_head_are_named(data: ImageSet) -> None:
+    three = cifar_resnet(8, width=4, in_channels=1, num_classes=3)
+    for call in (lambda: train(three, data, Recipe(steps=1)), lambda: evaluate(three, data)):
+        with pytest.raises(
+            ValueError, match=r"num_classes of at least 10, as the labels go up to 9; it gave \(\d+, 3\)"
+        ):
+            call()
+    evaluate(three, data.only(data.classes[:3]))
+
+
+def test_data_of_another_kind_are_named(data: ImageSet) -> None:
+    for call in (lambda: train(small_net(), list(data)), lambda: evaluate(small_net(), tuple(data))):
+        with pytest.raises(TypeError, match=r"data must be an ImageSet, got (list|tuple); ImageSet\(images, labels, "):
+            call()
+    with pytest.raises(ValueError, match="labels from 0 on"):
+        train(small_net(), ImageSet(data.images, data.labels - 1, data.classes))
+
+
+def test_a_batch_too_small_for_batch_norm_is_explained(data: ImageSet) -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1, 10))
+    with pytest.raises(ValueError, match="batch_size must be larger, or the images: with 1 of them"):
+        train(net, data, Recipe(steps=1, batch_size=1))
+    broken = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (3, 5)))
+    with pytest.raises(RuntimeError, match="unflatten"):  # errors of the net itself pass through
+        train(nn.Sequential(broken, nn.Linear(5, 10)), data, Recipe(steps=1))
+
+
+def test_training_works_whatever_the_default_device(data: ImageSet) -> None:
+    """Here "meta" stands for a GPU that is the default while the net is on the CPU."""
+    recipe = Recipe(steps=2, augment=True)
+    expected, net = train(small_net(), data, recipe).loss, small_net()
+    torch.set_default_device("meta")
+    try:
+        assert train(net, data, recipe).loss == expected
+    finally:
+        torch.set_default_device(None)
 
 
 def test_empty_history_says_so() -> None:

@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from resnet_lib import urls
 from resnet_lib.arguments import require_choice, require_int
-from resnet_lib.files import cache_folder, check_hash, download
+from resnet_lib.files import DamagedFileError, cache_folder, check_hash, download
 
 SUBSET = Path(__file__).parent / "fashion_mnist"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # apt-get install dataset-fashion-mnist
@@ -63,7 +64,7 @@ CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images with their labels.
+    """Images with their labels. TypeError or ValueError if they don't fit each other.
 
     images: float32 (N, C, H, W), standardised with the training pixels' mean and deviation.
     labels: int64 (N,), indices into `classes`.
@@ -72,6 +73,22 @@ class ImageSet:
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, value in (("images", self.images), ("labels", self.labels)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {type(value).__name__}; torch.as_tensor makes one")
+        images, labels = self.images, self.labels
+        if images.ndim != 4 or not images.is_floating_point():
+            raise ValueError(
+                "images must be floating-point of shape (N, C, H, W), standardised; "
+                f"got {images.dtype} {tuple(images.shape)}"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"labels must be int64 of shape ({len(images)},), one number an image; "
+                f"got {labels.dtype} {tuple(labels.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,7 +108,7 @@ class ImageSet:
         """The images of some classes, labelled 0, 1, … in the order of `classes`."""
         for name in classes:
             require_choice("each entry of classes", name, self.classes)
-        numbers = torch.tensor([self.classes.index(name) for name in classes])
+        numbers = torch.tensor([self.classes.index(name) for name in classes], device=self.labels.device)
         kept = torch.isin(self.labels, numbers)
         labels = (self.labels[kept][:, None] == numbers).int().argmax(1)
         return ImageSet(self.images[kept], labels, tuple(classes))
@@ -114,18 +131,17 @@ def load_fashion_mnist(
     """Fashion-MNIST (Xiao et al. 2017, MIT licence): clothes, 28 × 28, grey, ten classes.
 
     split: "train" or "test". The package holds the first 10,000 and 2,000 images; `full=True` gives all 60,000 and
-    10,000 from `root`, the cache folder or Debian's package, or from the internet if `download=True`.
-    Raises FileNotFoundError when the full set is not at hand, DamagedFileError when a file is not the original.
+    10,000 from `root`, the cache folder or Debian's package, or from the internet if `download=True`. The files may lie
+    there packed or unpacked, also as torchvision keeps them. Raises FileNotFoundError when the full set is not at hand,
+    DamagedFileError when a file is not the original, ConnectionError when a download fails.
     """
     require_choice("split", split, ("train", "test"))
     prefix = "train" if split == "train" else "t10k"
-    images_name, labels_name = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+    names = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
     if full:
-        images, labels = (
-            _read_idx(_find(name, root, download), FASHION_SHA256[name]) for name in (images_name, labels_name)
-        )
+        images, labels = (_read_idx(_find(name, root, download), FASHION_SHA256[name]) for name in names)
     else:
-        images, labels = (_read_idx(SUBSET / f"{name}.gz", SUBSET_SHA256[name]) for name in (images_name, labels_name))
+        images, labels = (_read_idx(SUBSET / f"{name}.gz", SUBSET_SHA256[name]) for name in names)
     return _standardised(images[:, None], labels, FASHION_MEAN, FASHION_STD, FASHION_CLASSES)
 
 
@@ -133,12 +149,12 @@ def load_cifar10(split: str, root: str | Path | None = None, *, download: bool =
     """CIFAR-10 (Krizhevsky 2009), the paper's own small images: 32 × 32, colour, ten classes. It never ships here.
 
     split: "train" (50,000) or "test" (10,000). `root`, or the environment variable RESNET_LIB_CIFAR10, or the cache
-    folder holds cifar-10-python.tar.gz or the folder cifar-10-batches-py. Its pickles are opened only when their
-    hash is the official one. Raises FileNotFoundError, DamagedFileError.
+    folder holds cifar-10-python.tar.gz or the folder cifar-10-batches-py, or is that folder. Its pickles are opened
+    only when their hash is the official one. Raises FileNotFoundError, DamagedFileError, ConnectionError.
     """
     require_choice("split", split, ("train", "test"))
     names = [name for name in CIFAR10_BATCH_MD5 if name.startswith("data" if split == "train" else "test")]
-    folder = Path(root or os.environ.get("RESNET_LIB_CIFAR10") or cache_folder())
+    folder = Path(root or os.environ.get("RESNET_LIB_CIFAR10") or cache_folder()).expanduser()
     batches = [pickle.loads(content, encoding="bytes") for content in _cifar_files(folder, names, download)]
     images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
     labels = np.concatenate([batch[b"labels"] for batch in batches])
@@ -148,17 +164,19 @@ def load_cifar10(split: str, root: str | Path | None = None, *, download: bool =
 def _standardised(
     pixels: np.ndarray, labels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], classes: tuple[str, ...]
 ) -> ImageSet:
-    images = torch.from_numpy(pixels.astype(np.float32)) / 255
-    images = (images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
-    return ImageSet(images, torch.from_numpy(labels.astype(np.int64)), classes)
+    with torch.device("cpu"):  # whatever torch.set_default_device says: images stay in memory, batches travel
+        images = torch.from_numpy(pixels.astype(np.float32)) / 255
+        images = (images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+        return ImageSet(images, torch.from_numpy(labels.astype(np.int64)), classes)
 
 
 def _find(name: str, root: str | Path | None, allow_download: bool) -> Path:
-    """The first place that has the official file `name`.gz."""
-    folders = [Path(root)] if root else [cache_folder() / "fashion-mnist", DEBIAN]
-    for folder in folders:
-        if (folder / f"{name}.gz").exists():
-            return folder / f"{name}.gz"
+    """The first place that has the official file `name`, packed (.gz) or unpacked."""
+    folders = [Path(root).expanduser()] if root else [cache_folder() / "fashion-mnist", DEBIAN]
+    inside = ("", "raw", "FashionMNIST/raw")  # the last two: torchvision's
+    for folder, place, file in product(folders, inside, (f"{name}.gz", name)):
+        if (folder / place / file).is_file():
+            return folder / place / file
     if not allow_download:
         places = " or ".join(map(str, folders))
         raise FileNotFoundError(
@@ -171,8 +189,9 @@ def _find(name: str, root: str | Path | None, allow_download: bool) -> Path:
 
 
 def _read_idx(path: Path, expected: str) -> np.ndarray:
-    """The array in a gzipped IDX file: four bytes of type and rank, the sizes as big-endian int32, then bytes."""
-    content = _gunzip(path.read_bytes())
+    """The array in an IDX file: four bytes of type and rank, the sizes as big-endian int32, then bytes."""
+    content = path.read_bytes()
+    content = _gunzip(content) if path.suffix == ".gz" else content
     check_hash(path, content, expected)
     rank = content[3]
     shape = np.frombuffer(content, ">i4", count=rank, offset=4)
@@ -188,22 +207,31 @@ def _gunzip(packed: bytes) -> bytes:
 
 
 def _cifar_files(folder: Path, names: list[str], allow_download: bool) -> list[bytes]:
-    """The bytes of the official pickles, from the extracted folder or straight out of the tarball."""
-    extracted = folder / "cifar-10-batches-py"
-    if extracted.is_dir():
-        contents = [(extracted / name).read_bytes() for name in names]
-        for name, content in zip(names, contents, strict=True):
-            check_hash(extracted / name, content, CIFAR10_BATCH_MD5[name], "md5")
-        return contents
-    tarball = folder / "cifar-10-python.tar.gz"
+    """The bytes of the official pickles, from the extracted folder if it is whole, else straight out of the tarball."""
+    extracted = folder if folder.name == "cifar-10-batches-py" else folder / "cifar-10-batches-py"
+    tarball = extracted.parent / "cifar-10-python.tar.gz"
+    missing = [name for name in names if not (extracted / name).is_file()]
+    if not missing:
+        try:
+            return [_checked(extracted / name, CIFAR10_BATCH_MD5[name]) for name in names]
+        except DamagedFileError:  # unpacking may have been interrupted
+            if not tarball.exists() and not allow_download:
+                raise
     if not tarball.exists():
         if not allow_download:
+            found = f"{extracted} is incomplete: it has no {', '.join(missing)}" if extracted.is_dir() else None
             raise FileNotFoundError(
-                f"CIFAR-10 is not at hand: neither cifar-10-python.tar.gz nor cifar-10-batches-py in {folder}. Pass "
-                "root=, set RESNET_LIB_CIFAR10, or call load_cifar10(..., download=True) to fetch 163 MB"
+                f"CIFAR-10 is not at hand: {found or f'neither {tarball.name} nor {extracted.name} in {folder}'}. Put "
+                f"{tarball.name} into {tarball.parent}, pass root=, set RESNET_LIB_CIFAR10, or call "
+                "load_cifar10(..., download=True) to fetch 163 MB"
             )
         download(urls.CIFAR10, tarball, CIFAR10_MD5, "md5")
-    content = tarball.read_bytes()
-    check_hash(tarball, content, CIFAR10_MD5, "md5")
+    content = _checked(tarball, CIFAR10_MD5)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return [archive.extractfile(f"cifar-10-batches-py/{name}").read() for name in names]  # type: ignore[union-attr]
+
+
+def _checked(path: Path, md5: str) -> bytes:
+    content = path.read_bytes()
+    check_hash(path, content, md5, "md5")
+    return content

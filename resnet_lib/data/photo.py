@@ -26,6 +26,6 @@ def load_photo(*, resize: int = 256, crop: int = 224) -> Tensor:
     scale = resize / min(photo.size)
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
     left, top = (photo.width - crop) // 2, (photo.height - crop) // 2
-    pixels = torch.from_numpy(np.asarray(photo.crop((left, top, left + crop, top + crop)), dtype=np.float32) / 255)
-    standardised = (pixels - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
-    return standardised.permute(2, 0, 1).unsqueeze(0).contiguous()
+    pixels = np.asarray(photo.crop((left, top, left + crop, top + crop)), dtype=np.float32) / 255
+    standardised = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    return torch.from_numpy(standardised).permute(2, 0, 1).unsqueeze(0).contiguous()

@@ -16,8 +16,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, distributed
 
 from resnet_lib.files import DamagedFileError, check_hash, write_atomic
-from resnet_lib.training.history import History
-from resnet_lib.training.loop import Run
+from resnet_lib.training.history import History, Run
 
 log = logging.getLogger("resnet_lib")
 

@@ -16,8 +16,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
 def best_device() -> torch.device:
-    """CUDA, then MPS, then the CPU. Under torchrun every process takes its own GPU."""
+    """CUDA, then MPS, then the CPU. Under torchrun every process takes its own GPU; ValueError if they are too few."""
     if torch.cuda.is_available():
+        here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+        if here > gpus:
+            raise ValueError(f"--nproc-per-node must be at most {gpus}, the GPUs of this machine; torchrun got {here}")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
@@ -36,6 +39,26 @@ def process_group(device: torch.device) -> Iterator[int]:
         # when Python ends aborts the process, in one of three runs.
         gc.collect()
         distributed.destroy_process_group()
+
+
+@contextmanager
+def reproducible(wanted: bool) -> Iterator[None]:
+    """On CUDA only kernels that give the same result every time; what was set before comes back after.
+
+    Without it sums are taken in an order that changes from run to run, and so does the rounding. On a CPU with the same
+    number of threads the order is always the same.
+    """
+    if not wanted or not torch.cuda.is_available():
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
 
 @dataclass
 class EpochRecord:
@@ -43,3 +47,13 @@ class History:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "History":
         return cls(**{**values, "epochs": [EpochRecord(**record) for record in values["epochs"]]})
+
+
+@dataclass
+class Run:
+    """All that changes while a net trains. A checkpoint is one of these, written down."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler
+    history: History

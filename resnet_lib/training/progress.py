@@ -20,7 +20,7 @@ class ProgressBar:
             self._bar = tqdm(
                 total=total_steps, desc=self.label, initial=len(history) - 1, unit="step", position=self.line
             )
-        self._bar.update()
+        self._bar.update(len(history) - self._bar.n)  # on a GPU several steps come at a time
         if len(history) % 10 == 0 or len(history) == total_steps:
             self._bar.set_postfix_str(f"error {history.final_error():.0%}")
         if len(history) == total_steps:
