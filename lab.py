@@ -13,6 +13,7 @@ With --dry-run the commands are printed, not run. The first start installs; late
 import hashlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -62,6 +63,9 @@ def main(arguments):
     if "-h" in arguments[:1] or "--help" in arguments[:1]:
         print(__doc__.strip())
         return 0
+    for stream in (sys.stdout, sys.stderr):  # a folder's name may hold letters that the terminal has not
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     action, words, dry_run = parse(arguments)
     try:
         install(EXTRAS["test" if "--save" in words else action], dry_run)
@@ -122,11 +126,32 @@ def show(command, variables=()):
     print("$", *settings, *(shlex.quote(str(word)) for word in command), flush=True)
 
 
+# Settings of pip that would install elsewhere, less, or nothing.
+DIVERTING = ("prefix", "target", "root", "user", "no-deps", "no-dependencies", "dry-run", "python", "require-hashes")
+DROPPED = [  # variables that would let other installations in, choose another kernel or change the figures
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "PYTEST_ADDOPTS", "JUPYTER_PATH", "JUPYTERLAB_DIR"),
+    *("PIP_" + name.upper().replace("-", "_") for name in DIVERTING),
+]
+
+
 def environment():
-    """This process's variables, without those that would let other installations in or change the figures."""
-    dropped = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND", "PYTEST_ADDOPTS")
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    """This process's variables, without those that would lead away from .venv."""
+    kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    jupyter = {"JUPYTER_PREFER_ENV_PATH": "1"}  # the kernel of .venv, not one of the same name in the home folder
+    return {**kept, **jupyter, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+
+
+def pip_settings():
+    """For a pip whose files hold such a setting: variables that stand for the others, such as its index."""
+    listed = output_of([PYTHON, "-m", "pip", "config", "list"]).stdout
+    settings = dict(re.findall(r"^(?:global|install)\.([\w-]+)='(.*)'$", listed, re.MULTILINE))
+    diverting = [name for name in settings if name in DIVERTING]
+    if not diverting:
+        return {}
+    print("pip's own settings would install elsewhere: lab.py leaves out", ", ".join(diverting), flush=True)
+    kept = {name: value for name, value in settings.items() if name not in DIVERTING}
+    variables = {"PIP_" + name.upper().replace("-", "_"): value.replace("\\n", " ") for name, value in kept.items()}
+    return {**variables, "PIP_CONFIG_FILE": os.devnull}
 
 
 # Installing
@@ -140,16 +165,39 @@ def install(extra, dry_run):
         return
     if not dry_run and shutil.disk_usage(ROOT).free < DISK_GB * 1e9:
         stop(DISK_FULL)
-    steps = [] if venv_works() else [make_venv()]
+    install_into(extra, dry_run, anew=not venv_works())
+    if dry_run:
+        return
+    problem = not_imported()
+    if problem:  # half an installation, left by one that was interrupted
+        print(f"{problem}: .venv is made anew.", flush=True)
+        install_into(extra, dry_run, anew=True)
+        problem = not_imported()
+    if problem:
+        stop(f"pip reported no error, but {problem}: look at `pip config list` and `pip debug`, and start lab.py again")
+    # An installation with more extras serves for one with fewer, and extras add up.
+    kept = there if stamp(EXTRAS["open"]) in there else [stamp(EXTRAS["open"])]
+    STAMP.write_text("\n".join([*kept, wanted, ""]))
+
+
+def install_into(extra, dry_run, anew):
+    steps = [make_venv()] if anew else []
     steps.append(("installing torch", [PYTHON, "-m", "pip", "install", f"torch=={TORCH}", *torch_index()]))
     steps.append(("installing the course", [PYTHON, "-m", "pip", "install", "-e", f".[{extra}]"]))
     for doing, command in steps:
         show(command)
         if not dry_run:
-            attempt(doing, command)
-    if not dry_run:  # an installation with more extras serves for one with fewer, and extras add up
-        kept = there if stamp(EXTRAS["open"]) in there else [stamp(EXTRAS["open"])]
-        STAMP.write_text("\n".join([*kept, wanted, ""]))
+            attempt(doing, command, pip_settings() if "pip" in command else {})
+
+
+def not_imported():
+    """What .venv lacks in spite of pip's success, in words; "" if all is there."""
+    for module in ("torch", "resnet_lib", "jupyterlab"):
+        done = output_of([PYTHON, "-c", f"import {module}"])
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+            return f"{module} does not import ({said[-1]})"
+    return ""
 
 
 def stamp(extra):
@@ -159,11 +207,9 @@ def stamp(extra):
 
 
 def venv_works():
-    """Is there a .venv whose Python starts, is new enough and has pip?"""
-    check = f"import sys, pip; sys.exit(sys.version_info < {PYTHON_NEEDED})"
-    if not PYTHON.exists():
-        return False
-    return subprocess.run([str(PYTHON), "-c", check], env=environment(), stderr=subprocess.DEVNULL).returncode == 0
+    """Is there a whole .venv whose Python starts, is new enough and has pip?"""
+    check = f"import sys, pip._internal; sys.exit(sys.version_info < {PYTHON_NEEDED} or sys.prefix == sys.base_prefix)"
+    return PYTHON.exists() and output_of([PYTHON, "-c", check]).returncode == 0
 
 
 def make_venv():
@@ -201,17 +247,23 @@ def answers(index):
     return bool(replies)
 
 
-def attempt(doing, command):
+def output_of(command, variables=(), cwd=VENV, stdout=subprocess.PIPE):
+    """Run a command without an input; what it says is text, whatever its bytes."""
+    settings = {**environment(), **dict(variables)}
+    return subprocess.run([str(word) for word in command], cwd=cwd, env=settings, stdin=subprocess.DEVNULL,
+                          stdout=stdout, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")  # fmt: skip
+
+
+def attempt(doing, command, variables=()):
     """Run one step of the installation; if it fails, say what to do."""
-    step = subprocess.run([str(word) for word in command], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, encoding="utf-8", errors="replace")  # fmt: skip
+    step = output_of(command, variables, cwd=ROOT, stdout=None)  # pip shows how far it is
     if step.returncode == 0:
         return
     for signs, advice in FAILURES:
         if any(sign in step.stderr for sign in signs):
             stop(advice)
     print(step.stderr.strip(), file=sys.stderr)
-    stop(f"{doing} failed, the lines above say why: mend that (deleting .venv is safe), and start lab.py again")
+    stop(f"{doing} failed, the lines above say why: put that right (deleting .venv is safe), and start lab.py again")
 
 
 if __name__ == "__main__":

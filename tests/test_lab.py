@@ -29,6 +29,7 @@ def lab(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     for name in ("00_a.ipynb", "01_b.ipynb"):
         (tmp_path / "notebooks" / name).touch()
+    monkeypatch.setattr(module.output_of, "__defaults__", ((), tmp_path, subprocess.PIPE))
     for name in ("ROOT", "LESSONS", "VENV", "PYTHON", "STAMP"):
         monkeypatch.setattr(module, name, tmp_path / getattr(module, name).relative_to(ROOT))
     monkeypatch.setattr(module.sys, "platform", "linux")
@@ -43,11 +44,13 @@ def installed(lab, monkeypatch):
     """The steps that were installed; every one succeeds."""
     steps = []
 
-    def attempt(doing, command):
+    def attempt(doing, command, variables):
         steps.append([str(word) for word in command])
         lab.VENV.mkdir(exist_ok=True)
 
     monkeypatch.setattr(lab, "attempt", attempt)
+    monkeypatch.setattr(lab, "pip_settings", dict)
+    monkeypatch.setattr(lab, "not_imported", lambda: "")
     monkeypatch.setattr(lab, "run", lambda command, variables, dry_run: 0)
     return steps
 
@@ -208,10 +211,83 @@ def test_a_change_installs_anew(lab, installed, monkeypatch, change):
 
 def test_a_failed_installation_is_tried_again(lab, installed, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(lab, "attempt", lambda doing, command: lab.stop("no"))
+        patch.setattr(lab, "attempt", lambda doing, command, variables: lab.stop("no"))
         lab.main([])
     lab.main([])
     assert len(installed) == 3
+
+
+def test_half_an_installation_heals(lab, installed, monkeypatch):
+    """pip is content with what an interrupted start left, and torch does not import."""
+    answers = iter(["torch does not import (ImportError: libtorch.so)", ""])
+    monkeypatch.setattr(lab, "venv_works", lambda: True)
+    monkeypatch.setattr(lab, "not_imported", lambda: next(answers))
+    lab.main([])
+    assert [step[1:3] for step in installed].count(["-m", "venv"]) == 1
+    assert installed[0][1:3] == ["-m", "pip"] and installed[2][1:3] == ["-m", "venv"] and len(installed) == 5
+    assert lab.STAMP.exists()
+
+
+def test_nothing_is_noted_that_does_not_import(lab, installed, monkeypatch):
+    monkeypatch.setattr(lab, "not_imported", lambda: "torch does not import (ModuleNotFoundError)")
+    with pytest.raises(SystemExit) as stopped:
+        lab.main([])
+    assert "torch does not import" in sentence(stopped) and "pip config list" in sentence(stopped)
+    assert not lab.STAMP.exists()
+
+
+def test_what_does_not_import_is_named(lab, monkeypatch):
+    monkeypatch.setattr(lab, "PYTHON", sys.executable)
+    assert lab.not_imported() == ""
+    fake = "import sys; sys.exit('ImportError: libtorch.so is too short' if 'torch' in sys.argv[-1] else 0)"
+    monkeypatch.setattr(lab, "output_of", lambda command: subprocess.run(
+        [sys.executable, "-c", fake, command[-1]], capture_output=True, text=True))  # fmt: skip
+    assert lab.not_imported() == "torch does not import (ImportError: libtorch.so is too short)"
+
+
+SETTINGS = ("PREFIX", "TARGET", "NO_DEPS", "ROOT", "DRY_RUN", "PYTHON")
+
+
+def test_pip_installs_here_whatever_is_set(lab, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(lab, "PYTHON", sys.executable)
+    for name in SETTINGS:
+        monkeypatch.setenv(f"PIP_{name}", "elsewhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    variables = lab.environment()
+    assert not {f"PIP_{name}" for name in SETTINGS} & variables.keys() and "PIP_INDEX_URL" in variables
+    file = tmp_path / "pip.conf"
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
+    file.write_text("[global]\nproxy = http://proxy.example\n")
+    assert lab.pip_settings() == {}
+    file.write_text("[global]\nproxy = http://proxy.example\n[install]\ntarget = /" + "opt/x\n")
+    settings = lab.pip_settings()
+    assert settings["PIP_CONFIG_FILE"] == os.devnull and settings["PIP_PROXY"] == "http://proxy.example"
+    assert "PIP_TARGET" not in settings and "leaves out target" in capsys.readouterr().out
+
+
+def test_the_kernel_is_the_one_of_the_course(lab, monkeypatch, tmp_path):
+    """Another python3 in the home folder or in JUPYTER_PATH is not taken."""
+    for folder in ("data", "path"):
+        kernel = tmp_path / folder / "kernels" / "python3"
+        kernel.mkdir(parents=True)
+        (kernel / "kernel.json").write_text('{"argv": ["other"], "display_name": "other", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "path"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    ask = "from jupyter_client.kernelspec import get_kernel_spec as get; print(get('python3').argv[0])"
+    assert subprocess.check_output([sys.executable, "-c", ask], text=True) == "other\n"
+    assert "python" in subprocess.check_output([sys.executable, "-c", ask], text=True, env=lab.environment())
+
+
+def test_a_folder_whose_letters_the_terminal_has_not(tmp_path):
+    folder = tmp_path / "课程"
+    (folder / "notebooks").mkdir(parents=True)
+    for name in ("lab.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    variables = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0", "RESNET_LAB_TORCH_INDEX": ""}
+    command = [sys.executable, "lab.py", "--dry-run"]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"??" in done.stdout and done.stderr == b""
 
 
 def test_a_venv_that_works_is_kept(lab, installed):
@@ -221,6 +297,9 @@ def test_a_venv_that_works_is_kept(lab, installed):
     assert not lab.venv_works()
     lab.PYTHON.unlink()
     lab.PYTHON.symlink_to(sys.executable)
+    assert not lab.venv_works()  # what it installs would go to the Python that it was made with
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", lab.VENV)
+    (lab.VENV / "lib").symlink_to(Path(sys.prefix) / "lib")
     assert lab.venv_works()
     lab.main([])
     assert not any("venv" in step for step in installed)

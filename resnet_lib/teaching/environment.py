@@ -11,7 +11,7 @@ PACKAGES = ("torch", "numpy", "matplotlib", "PIL", "IPython", "ipywidgets", "tor
 
 def environment_report(*, quiet: bool = False) -> bool:
     """Print what is there and what is missing; True if the lessons can run. `quiet` prints nothing."""
-    say: Callable[[str], None] = (lambda line: None) if quiet else print
+    say: Callable[[str], None] = (lambda line: None) if quiet else _print
     problems = []
     say(f"✓ Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}")
     if sys.version_info < (3, 11):
@@ -27,8 +27,14 @@ def environment_report(*, quiet: bool = False) -> bool:
     say(f"✓ the lessons will compute on {device}; a CPU is enough")
     for problem in problems:
         say(f"✗ {problem}")
-    say("Everything is there." if not problems else "Mend the lines marked ✗, then restart the kernel.")
+    say("Everything is there." if not problems else "Put the lines marked ✗ right, then restart the kernel.")
     return not problems
+
+
+def _print(line: str) -> None:
+    """On a terminal that has no ✓, too."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "replace").decode(encoding))
 
 
 def _data_problems(say: Callable[[str], None]) -> list[str]:
