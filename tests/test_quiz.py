@@ -121,3 +121,10 @@ def test_prediction_keeps_its_answer_and_compares(capsys: pytest.CaptureFixture[
         guess.compare("sideways")
     with pytest.raises(ValueError, match="default must be one of"):
         Predict("?", ["a", "b"], default="c")
+
+
+def test_who_has_not_chosen_made_no_prediction(capsys: pytest.CaptureFixture[str]) -> None:
+    guess = Predict("Which is deeper?", options=["plain-8", "plain-56"])
+    assert guess.answer is None
+    guess.compare("plain-56")
+    assert capsys.readouterr().out == "You made no prediction.\nMeasured:      plain-56.\n"

@@ -33,21 +33,26 @@ def question_bank() -> dict[str, list[dict[str, Any]]]:
 
 
 class Predict:
-    """A question to answer before a measurement. `answer` is the option chosen; a later cell calls `compare`."""
+    """A question to answer before a measurement. `answer` is the option chosen, None before; a later cell calls
+    `compare`."""
 
-    def __init__(self, question: str, options: Sequence[str], default: str):
-        require_choice("default", default, options)
+    def __init__(self, question: str, options: Sequence[str], default: str | None = None):
+        if default is not None:
+            require_choice("default", default, options)
         self.question, self.options = question, tuple(options)
         self._choice = radio(self.options, question, value=default)
         self._box = panel([self._choice])
 
     @property
-    def answer(self) -> str:
+    def answer(self) -> str | None:
         return self._choice.value
 
     def compare(self, measured: str) -> None:
         """Print the prediction beside what was measured. ValueError for something that was no option."""
         require_choice("measured", measured, self.options)
+        if self.answer is None:
+            print(f"You made no prediction.\nMeasured:      {measured}.")
+            return
         print(f"You predicted: {self.answer}.")
         print(f"Measured:      {measured}.")
         print("As predicted." if self.answer == measured else "A surprise: say why in one sentence before you read on.")
