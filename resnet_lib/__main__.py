@@ -9,7 +9,7 @@ from pathlib import Path
 from resnet_lib.experiments.declared import EXPERIMENTS, Images, Net
 from resnet_lib.experiments.measured import GRIDS, grid_path, record_grid
 from resnet_lib.experiments.records import record_path, run_experiment
-from resnet_lib.experiments.tables import nets_table, runs_table
+from resnet_lib.experiments.tables import claims_table, nets_table, runs_table
 from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import best_device, keep_freed_memory, process_group
 from resnet_lib.training.loop import Recipe, train
@@ -27,16 +27,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the experiments, and how much of each has been run")
 
-    commands.add_parser("tables", help="the README's tables: what the nets cost, what was measured")
+    commands.add_parser("tables", help="what nets cost, what was measured, and which record a lesson's claim rests on")
 
-    experiment = commands.add_parser("experiment", help="run the units of an experiment that have no record yet")
+    experiment = commands.add_parser("experiment", help="run the units without a record; of a grid, measure it anew")
     experiment.add_argument("name", choices=(*EXPERIMENTS, *GRIDS))
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
-    experiment.add_argument("--workers", type=int, default=1, help="train so many nets side by side, one a core")
-
-    grid = commands.add_parser("grid", help="measure anew what an explorer looks up")
-    grid.add_argument("name", choices=GRIDS)
+    experiment.add_argument("--workers", type=int, help="train so many nets side by side, one a core; default: 1")
 
     training = commands.add_parser("train", help="train one net; also under torchrun, and again after an interruption")
     training.add_argument("--depth", type=int, default=20, help="6n + 2: 8, 20, 32, 56, 110")
@@ -44,7 +41,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     training.add_argument("--width", type=int, default=16)
     training.add_argument("--data", choices=("fashion-mnist", "cifar10"), default="fashion-mnist")
     training.add_argument("--full", action="store_true", help="all 60,000 images of Fashion-MNIST")
-    training.add_argument("--size", type=int, choices=(14, 28, 32), default=28, help="of Fashion-MNIST's images")
+    training.add_argument("--size", type=int, choices=(14, 28, 32), help="of Fashion-MNIST's images; default: 28")
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--checkpoints", type=Path, help="folder to write to and to continue from")
     for field in dataclasses.fields(Recipe):
@@ -52,7 +49,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         if isinstance(default, bool):
             training.add_argument(name, action="store_true")
         else:
-            training.add_argument(name, type=int if default is None else type(default), default=default)
+            # None, so that one that was not given can be told from one that was.
+            training.add_argument(name, type=int if default is None else type(default), help=f"default: {default}")
     return parser.parse_args(arguments)
 
 
@@ -70,8 +68,12 @@ def train_one(options: argparse.Namespace) -> None:
     """`python -m resnet_lib train …`, alone or under torchrun."""
     shortcut = None if options.shortcut == "none" else options.shortcut
     net = Net(f"{'plain' if shortcut is None else 'residual'}-{options.depth}", options.depth, shortcut, options.width)
-    images = Images(options.data, full=options.full, size=32 if options.data == "cifar10" else options.size)
-    recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
+    cifar10 = options.data == "cifar10"
+    refuse(options, ("full", "size") if cifar10 else (), "CIFAR-10 has one size and is always whole")
+    refuse(options, ("steps",) if options.epochs else (), "--epochs says how long to train")
+    images = Images(options.data, full=options.full, size=32 if cifar10 else options.size or 28)
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)}
+    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     identity = {name: dataclasses.asdict(part) for name, part in (("net", net), ("images", images), ("recipe", recipe))}
     keep_freed_memory(images.size)
     device = best_device()
@@ -91,8 +93,32 @@ def train_one(options: argparse.Namespace) -> None:
             print(f"(eval mode) after {len(history)} steps, {history.seconds:.0f} s on {device.type}")
 
 
+def refuse(options: argparse.Namespace, names: tuple[str, ...], reason: str) -> None:
+    """ValueError if one of these options was given: it would have no effect."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name} does not apply here: {reason}")
+
+
+def run_or_measure(options: argparse.Namespace) -> None:
+    """`python -m resnet_lib experiment NAME`: the paths of the records, as they come."""
+    if options.name in GRIDS:
+        refuse(options, ("seeds", "nets", "workers"), f"{options.name} is measured as a whole")
+        print(record_grid(options.name))
+        return
+    declared = EXPERIMENTS[options.name].seeds
+    if extra := set(options.seeds or ()) - set(declared):
+        raise ValueError(f"--seeds must be among {', '.join(map(str, declared))}, got {sorted(extra)}")
+    workers = 1 if options.workers is None else options.workers
+    for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar, workers):
+        print(path)
+
+
 def print_tables() -> None:
     print(f"{nets_table()}\n\n{runs_table()}")
+    lessons = Path(__file__).resolve().parents[1] / "notebooks"
+    if lessons.is_dir():  # in the repository; an installed library has none
+        print(f"\n{claims_table(lessons)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,11 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
             print_tables()
         elif options.command == "train":
             train_one(options)
-        elif options.command == "grid" or options.name in GRIDS:
-            print(record_grid(options.name))
         else:
-            for path in run_experiment(options.name, options.seeds, options.nets, ProgressBar, options.workers):
-                print(path)
+            run_or_measure(options)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,9 +13,11 @@ from resnet_lib.__main__ import main, numbers
 from resnet_lib.experiments import records
 from resnet_lib.experiments.declared import EXPERIMENTS, Experiment, Images, Net, pairs
 from resnet_lib.experiments.records import load_record, load_recorded_net, load_records
+from resnet_lib.experiments.tables import claims_table, quotes, seeds_of
 from resnet_lib.files import DamagedFileError
 from resnet_lib.training.loop import Recipe, evaluate
 
+LESSONS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SHIPPED = sorted(records.RECORDED.glob("*/*.json"))
 
 
@@ -118,6 +120,56 @@ def test_long_histories_are_thinned_to_means(tiny: Experiment) -> None:
     history = records.History([float(i) for i in range(1000)], [0.5] * 1000, [0.1] * 1000)
     thinned = records._thinned(history)
     assert len(thinned) == 500 and thinned.loss[:2] == [0.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("experiment lesions --workers 2", "--workers does not apply here: lesions is measured as a whole"),
+        ("experiment gradient-grid --seeds 0", "--seeds does not apply here"),
+        ("experiment landscapes --nets plain-56", "--nets does not apply here"),
+        ("experiment tiny --seeds 0,7", "--seeds must be among 0, 1, got [7]"),
+        ("train --epochs 2 --steps 9", "--steps does not apply here: --epochs says how long to train"),
+        ("train --data cifar10 --size 14", "--size does not apply here: CIFAR-10 has one size"),
+        ("train --data cifar10 --full", "--full does not apply here"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    command: str, words: str, tiny: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command.split()) == 1
+    assert capsys.readouterr().err.startswith(words)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lessons_quote_records_that_are_there(lesson: Path) -> None:
+    missing = [f"cell {quote.cell} quotes {quote.record}" for quote in quotes(lesson) if not seeds_of(quote.record)]
+    assert not missing, f"{missing}: python -m resnet_lib experiment NAME records it"
+
+
+def test_quotes_are_found_and_a_missing_record_is_seen(tiny: Experiment, tmp_path: Path) -> None:
+    sources = (
+        'runs = rl.load_records("tiny")',
+        'for name in ("augmented", "tiny"):\n    rl.load_record(name, "plain-8")',
+        'load_grid("no-such-grid")\n%time pass',
+        "rl.LesionExplorer(3).still()",
+        'print("tiny")',
+    )
+    cells = [{"cell_type": "code", "source": [source]} for source in sources]
+    cells.insert(1, {"cell_type": "markdown", "source": ["### Title\n", "A claim: 1.5 %. And more."]})
+    lesson = tmp_path / "13_lesson.ipynb"
+    lesson.write_text(json.dumps({"cells": cells}))
+    found = [(quote.cell, quote.record, quote.claim, seeds_of(quote.record)) for quote in quotes(lesson)]
+    assert found == [
+        (0, "tiny", "A claim: 1.5 %.", ""),
+        (2, "augmented", "", ""),  # `tiny` has moved the folder of the records
+        (2, "tiny", "", ""),
+        (3, "no-such-grid", "", ""),
+        (4, "lesions", "", "a grid"),
+    ]
+    records.run_experiment("tiny")
+    assert "| 13_lesson | 0 | tiny | seeds 0-1 | A claim: 1.5 %. |" in claims_table(tmp_path)
+    assert "| no-such-grid | NOT RECORDED |" in claims_table(tmp_path)
 
 
 def test_what_was_not_run_says_how_to_run_it(tiny: Experiment) -> None:

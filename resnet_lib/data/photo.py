@@ -27,5 +27,5 @@ def load_photo(*, resize: int = 256, crop: int = 224) -> Tensor:
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
     left, top = (photo.width - crop) // 2, (photo.height - crop) // 2
     pixels = np.asarray(photo.crop((left, top, left + crop, top + crop)), dtype=np.float32) / 255
-    standardised = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    standardised = (pixels - np.asarray(IMAGENET_MEAN, np.float32)) / np.asarray(IMAGENET_STD, np.float32)
     return torch.from_numpy(standardised).permute(2, 0, 1).unsqueeze(0).contiguous()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from resnet_lib.arguments import require_choice
 from resnet_lib.data.images import SHOES, ImageSet, load_fashion_mnist
-from resnet_lib.experiments.records import load_recorded_net, load_records, origin
+from resnet_lib.experiments.records import RECORDED, load_recorded_net, load_records, origin
 from resnet_lib.files import write_atomic
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
@@ -33,7 +33,6 @@ from resnet_lib.probes.variants import variant
 from resnet_lib.training.history import History
 from resnet_lib.training.loop import Recipe, evaluate, seeded, train
 
-RECORDED = Path(__file__).parent / "grids"
 Values = dict[str, Any]
 
 DEPTHS = (8, 20, 32, 56, 110)
@@ -280,7 +279,7 @@ def shoes() -> Values:
 
     def frozen(trained: bool, seed: int, number: int) -> float:
         net, few = body(trained, seed).eval(), draw_of(number)
-        net.fc = nn.Identity()
+        net.fc = nn.Identity()  # type: ignore[assignment]
         with torch.no_grad():
             seen, new = net(few.images), net(test_set.images)
         mean, deviation = seen.mean(0), seen.std(0) + 1e-3
@@ -347,7 +346,7 @@ def harmful_branch() -> Values:
         runs = []
         for seed in range(3):
             net = load_recorded_net("trained-nets", "residual-20")
-            block = net.get_submodule(name)
+            block: Any = net.get_submodule(name)
             with seeded(seed):
                 for conv in (block.conv1, block.conv2):
                     conv.reset_parameters()
@@ -362,7 +361,7 @@ def harmful_branch() -> Values:
             if learns == "gamma alone":
                 net.requires_grad_(False)
                 block.bn2.requires_grad_(True)
-            gamma = block.bn2.weight
+            gamma: Tensor = block.bn2.weight
             by_step = [gamma.detach().abs().mean().item()]
 
             def look(history: History, _: int, gamma: Tensor = gamma, by_step: list[float] = by_step) -> None:
@@ -375,8 +374,8 @@ def harmful_branch() -> Values:
                 without = evaluate(net, test).error
             ratio = branch_norms(net, test_images(256).images)[name].ratio
             found = {"before": before, "after": after, "without_branch": without, "ratio": ratio}
-            runs.append({key: rounded(value) for key, value in found.items()})
-            runs[-1]["gamma"] = [rounded(value) for value in by_step]
+            gammas = {"gamma": [rounded(value) for value in by_step]}
+            runs.append({key: rounded(value) for key, value in found.items()} | gammas)
         values[f"{learns}, decay {decay:g}"] = {"runs": runs}
         print(learns, decay, runs, flush=True)
     return values

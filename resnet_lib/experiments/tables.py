@@ -1,11 +1,20 @@
-"""The README's two tables, made from the nets and the recorded runs. A test holds the README to them."""
+"""The README's two tables, made from the nets and the recorded runs, and what each sentence of a lesson rests on.
 
+Tests hold the README to the first two, and the lessons to the records that they quote.
+"""
+
+import ast
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import mean, stdev
+from typing import NamedTuple
 
 import torch
 
 from resnet_lib.experiments.declared import EXPERIMENTS
+from resnet_lib.experiments.measured import GRIDS, grid_path
 from resnet_lib.experiments.records import Record, load_records
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import PRESETS, ResNet, build
@@ -77,3 +86,68 @@ def _spread(values: list[float]) -> str:
     """Mean, and the standard deviation over seeds where there is more than one."""
     deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.1f}{deviation}"
+
+
+class Quote(NamedTuple):
+    """A cell of a lesson that reads a record."""
+
+    lesson: str  # the notebook's name
+    cell: int  # from 0
+    record: str  # an experiment or a grid
+    claim: str  # the first sentence that follows the cell
+
+
+LOADERS = ("load_record", "load_records", "load_recorded_net", "load_grid", "TrainingReplay")
+LOOKED_UP = {  # by explorers that read a grid
+    "GradientFlowExplorer": "gradient-grid",
+    "PathExplorer": "path-gradients",
+    "LesionExplorer": "lesions",
+    "LandscapeExplorer": "landscapes",
+}
+
+
+def quotes(lesson: Path) -> Iterator[Quote]:
+    """Every record that a lesson's code reads: by a literal name, by a name in the same cell, or in an explorer."""
+    cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] != "code":
+            continue
+        texts = ("".join(c["source"]) for c in cells[number + 1 :] if c["cell_type"] == "markdown")
+        text = next((text for text in texts if not text.startswith("<details>")), "")
+        claim = re.split(r"(?<=[.?!])\s", re.sub(r"^#+ .*$", "", text, flags=re.MULTILINE).strip())[0]
+        for record in dict.fromkeys(_read_in("".join(cell["source"]))):
+            yield Quote(lesson.stem, number, record, " ".join(claim.split()))
+
+
+def _read_in(source: str) -> Iterator[str]:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "pass", source, flags=re.MULTILINE)))
+        if isinstance(node, ast.Call)
+    ]
+    names = [(node, getattr(node.func, "attr", getattr(node.func, "id", ""))) for node in calls]
+    for node, name in names:
+        if name in LOOKED_UP:
+            yield LOOKED_UP[name]
+        elif name in LOADERS and node.args and isinstance(node.args[0], ast.Constant):
+            yield str(node.args[0].value)
+        elif name in LOADERS:  # load_record(name, …) in a loop: the names stand in the same cell
+            yield from (known for known in (*EXPERIMENTS, *GRIDS) if f'"{known}"' in source)
+
+
+def seeds_of(record: str) -> str:
+    """How much of a record there is: "seeds 0-2", "a grid", or "" for none."""
+    if record in GRIDS:
+        return "a grid" if grid_path(record).exists() else ""
+    seeds = sorted({run.seed for run in load_records(record)}) if record in EXPERIMENTS else []
+    return f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}" if seeds else ""
+
+
+def claims_table(lessons: Path) -> str:
+    """One row for every cell of the lessons in this folder that reads a record."""
+    rows = ["| lesson | cell | record | recorded | what the lesson says about it |", "|---|---:|---|---|---|"]
+    for lesson in sorted(lessons.glob("*.ipynb")):
+        for quote in quotes(lesson):
+            recorded = seeds_of(quote.record) or "NOT RECORDED"
+            rows.append(f"| {quote.lesson} | {quote.cell} | {quote.record} | {recorded} | {quote.claim} |")
+    return "\n".join(rows)

@@ -3,6 +3,8 @@
 Each function changes a new net in place and returns it.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ def identity_shortcuts(net: ResNet) -> ResNet:
     """
     for block in net.blocks().values():
         if isinstance(block.downsample, ProjectionShortcut):
-            nn.init.dirac_(block.downsample[0].weight)
+            nn.init.dirac_(block.downsample.get_parameter("0.weight"))
     return net
 
 
@@ -60,7 +62,8 @@ def without_norm(net: ResNet, start: str) -> ResNet:
     blocks: list[Block] = list(net.blocks().values())
     without_norms(net)
     for block in blocks:
-        first, last = block.get_submodule("conv1"), block.get_submodule("conv2")
+        convs: Any = block.get_submodule("conv1"), block.get_submodule("conv2")
+        first, last = convs
         if start == "torch":
             first.reset_parameters()
             last.reset_parameters()

@@ -19,11 +19,12 @@ def picks(
 
     Both depend on (seed, epoch) alone, so a run that continues sees what it would have seen, on every device.
     """
+    height, width = data.images.shape[-2:]
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     order = torch.randperm(len(data), generator=generator, device="cpu")
     for step in range(min(limit, recipe.steps_per_epoch(len(data)))):
         picked = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        yield picked, crops(len(picked), *data.images.shape[-2:], generator) if recipe.augment else None
+        yield picked, crops(len(picked), height, width, generator) if recipe.augment else None
 
 
 def batches(
@@ -42,7 +43,8 @@ def batches(
 
 def augmented(images: Tensor, generator: torch.Generator, border: int = BORDER) -> Tensor:
     """Every image shifted by up to `border` pixels and half of them mirrored. (N, C, H, W) -> the same."""
-    return cut_out(images, *crops(len(images), *images.shape[-2:], generator, border), border)
+    count, _, height, width = images.shape
+    return cut_out(images, *crops(count, height, width, generator, border), border)
 
 
 def crops(
