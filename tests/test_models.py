@@ -284,7 +284,10 @@ def test_zero_init_residual_starves_only_the_branches_it_closes(make):
     if net.config.shortcut is not None:
         for name, block in net.blocks().items():
             inside = dict(block.named_parameters())
-            learns = {f"{block.branch_end}.weight", f"{block.branch_end}.bias"}
+            last = {BasicBlock: "bn2", Bottleneck: "bn3", PreActBasicBlock: "conv2", PreActBottleneck: "conv3"}[
+                type(block)
+            ]
+            learns = {f"{last}.weight", f"{last}.bias"}
             learns |= {part for part in inside if part.startswith("downsample")}
             if block.preact and block.activate_shortcut:
                 learns |= {"bn1.weight", "bn1.bias"}  # the shortcut goes through it
@@ -618,9 +621,36 @@ def test_build_repeats_a_net_from_its_config():
             TypeError,
             "zero_init_residual must be True or False, got 'no' (str)",
         ),
-        (lambda: resnet50v2(conv_bias=1), TypeError, "conv_bias must be True or False, got 1 (int)"),
-        (lambda: resnet18(stem="vit"), ValueError, "stem must be one of 'imagenet', 'cifar', got 'vit'"),
-        (lambda: resnet18(stride_at="end"), ValueError, "stride_at must be one of 'first', 'last', got 'end'"),
+        (
+            lambda: build(PRESETS["resnet50v2"], conv_bias=1),
+            TypeError,
+            "conv_bias must be True or False, got 1 (int)",
+        ),
+        (lambda: build(PRESETS["resnet18"], stem="vit"), ValueError, "stem must be one of 'imagenet', 'cifar', got"),
+        (lambda: ResNet(BasicBlock, [2], stride_at="end"), ValueError, "stride_at must be one of 'first', 'last', got"),
+        (
+            lambda: resnet50(weights="DEFAULT"),
+            TypeError,
+            "resnet50 has no argument 'weights'; build the net first, then",
+        ),
+        (
+            lambda: plain18(pretrained=True),
+            TypeError,
+            "plain18 has no argument 'pretrained'; build the net first, then",
+        ),
+        (
+            lambda: cifar_resnet(20, weights=None),
+            TypeError,
+            "cifar_resnet has no argument 'weights'; build the net first",
+        ),
+        (lambda: resnet50v2(num_class=10), TypeError, "resnet50v2 has no argument 'num_class'; did you mean num_class"),
+        (lambda: cifar_plain(20, channels=1), TypeError, "cifar_resnet has no argument 'channels'; did you mean in_"),
+        (
+            lambda: ResNet(BasicBlock, [2], drop=0.5),
+            TypeError,
+            "ResNet has no argument 'drop'; it takes block, layers, s",
+        ),
+        (lambda: build(PRESETS["resnet18"], classes=10), TypeError, "ResNet has no argument 'classes'"),
         (lambda: ResNet(BasicBlock, []), ValueError, "layers must name at least one stage, for example [3, 4, 6, 3]"),
         (lambda: ResNet(BasicBlock, [2, 0]), ValueError, "each entry of layers must be an int of at least 1, got 0"),
         (lambda: ResNet(BasicBlock, [2, "2"]), TypeError, "each entry of layers must be an int of at least 1, got '2'"),
@@ -649,10 +679,15 @@ def test_bad_arguments_are_named(call, error, words):
         (
             torch.zeros(2, 1, 8, 8),
             ValueError,
-            "x must have shape (N, 3, H, W), got (2, 1, 8, 8); this net was built with in_channels=3",
+            "x must have shape (N, 3, H, W), got (2, 1, 8, 8); conv1 has in_channels=3: build the net with another "
+            "in_channels, or replace conv1",
         ),
-        (torch.zeros(3, 8, 8), ValueError, "x must have shape (N, 3, H, W), got (3, 8, 8)"),
-        (torch.zeros(2, 8, 8, 3), ValueError, "x must have shape (N, 3, H, W), got (2, 8, 8, 3)"),
+        (
+            torch.zeros(3, 8, 8),
+            ValueError,
+            "x must have shape (N, 3, H, W), got (3, 8, 8); a single image needs a batch",
+        ),
+        (torch.zeros(2, 8, 8, 3), ValueError, "x must have shape (N, 3, H, W), got (2, 8, 8, 3); channels come before"),
         (
             torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
             TypeError,

@@ -1,11 +1,12 @@
 """The four residual blocks. V1: relu(F(x) + shortcut(x)). V2 (pre-activation): F(x) + shortcut(x).
 
 `shortcut` is an option of the paper ("A", "B", "C", None for a plain net) or a module of your own.
-`channels` is the width of the 3×3 convolutions; a block puts out `channels * expansion`.
+`channels` is the width of the 3×3 convolutions; a block returns `channels * expansion` channels.
+Every ReLU is a module used once, and modules are registered in the order in which they run.
 """
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from resnet_lib.arguments import require_choice, require_int, require_positive
 from resnet_lib.models.shortcuts import IdentityShortcut, fitting_shortcuts, make_shortcut
@@ -15,14 +16,15 @@ STRIDE_ON = ("3x3", "1x1")
 
 
 class Block(nn.Module):
-    """What blocks share: a residual branch, a shortcut, the addition, and words for the day when it fails."""
+    """What blocks share: the addition, and words for the day when it fails.
+
+    A block is two steps, `residual` and `add`. Who wants to see or to change what a branch adds replaces one of them.
+    Its shortcut is called `downsample`, torchvision's name, so that published weights load.
+    """
 
     expansion = 1  # output channels / channels of the 3×3 convolutions
     preact = False
-    order = "4a"  # the panel of He et al. 2016, figure 4: "4a" is V1, "4e" V2, orders.py has those between
-    open_end = False  # does nothing follow the addition? Then the net activates its last sum
-    branch_end = "bn2"  # where the residual branch ends
-    place = ""  # such as "layer2.0", set by the net
+    place = ""  # such as "layer2.0", written by the net, for the error message
 
     def __init__(self, in_channels: int, channels: int, stride: int, norm_eps: float):
         super().__init__()
@@ -32,30 +34,54 @@ class Block(nn.Module):
         require_positive("norm_eps", norm_eps)
         self.in_channels, self.out_channels, self.stride = in_channels, channels * self.expansion, stride
 
-    def use_shortcut(self, shortcut: Shortcut, **projection: object) -> None:
-        """Keep the shortcut as `downsample`: torchvision's name, so that published weights load."""
-        if not isinstance(shortcut, nn.Module):
-            shortcut = make_shortcut(shortcut, self.in_channels, self.out_channels, self.stride, **projection)
-        self.downsample = shortcut
+    def make_shortcut(self, shortcut: Shortcut, **projection: object) -> nn.Module | None:
+        """The module that an option stands for between the channels of this block; a module is its own."""
+        if isinstance(shortcut, nn.Module):
+            return shortcut
+        return make_shortcut(shortcut, self.in_channels, self.out_channels, self.stride, **projection)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x), the part that learns."""
         raise NotImplementedError(f"{type(self).__name__} has no residual branch")
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.downsample is None:  # a plain net: the same layers, nothing added
-            return relu(self.residual(x))
-        return relu(self.add(self.residual(x), self.downsample(x)))
-
     def add(self, residual: Tensor, shortcut: Tensor) -> Tensor:
         """residual + shortcut, never broadcast: shapes that differ are a mistake, not a wish."""
-        if residual.shape != shortcut.shape:
-            raise ValueError(explain_mismatch(self, residual, shortcut))
+        # What torch.fx passes through a net is no Tensor and has no shape.
+        if isinstance(residual, Tensor) and residual.shape != shortcut.shape:
+            raise ValueError(self.explain_mismatch(residual, shortcut))
         return residual + shortcut
 
     def zero_init_residual(self) -> None:
         """Start as the identity: the branch ends in zeros (Goyal et al. 2017, section 5.1: the last gamma)."""
-        nn.init.zeros_(self.get_parameter(f"{self.branch_end}.weight"))
+        *_, last = (layer for name, layer in self.named_children() if name != "downsample" and [*layer.parameters()])
+        nn.init.zeros_(last.get_parameter("weight"))
+
+    @torch.jit.unused  # a scripted net stops at such shapes too, without these words
+    def explain_mismatch(self, residual: Tensor, shortcut: Tensor) -> str:
+        """Why the two branches cannot be added, and which shortcuts fit."""
+        shapes = [f"(N, {', '.join(map(str, x.shape[1:]))})" for x in (residual, shortcut)]
+        kind = type(self.downsample).__name__.removesuffix("Shortcut").lower()
+        identity = isinstance(self.downsample, (IdentityShortcut, nn.Identity))  # its shape is that of x
+        reasons = []
+        if identity and residual.shape[2:] != shortcut.shape[2:]:
+            reasons.append(f"stride {self.stride} {'halved' if self.stride == 2 else 'shrank'} the image")
+        if identity and residual.shape[1] != shortcut.shape[1]:
+            reasons.append(f"the channels went from {shortcut.shape[1]} to {residual.shape[1]}")
+        if not identity and residual.shape[1:] != shortcut.shape[1:]:
+            went = f"{self.in_channels} → {self.out_channels} channels at stride {self.stride}"
+            reasons.append(f"the residual goes {went}, the shortcut does not")
+        why = " and ".join(reasons) or "the batches differ"
+        fits = fitting_shortcuts(self.in_channels, self.out_channels, self.stride)
+        advice = "; ".join(
+            [f"{fits[0]} learns a map between them", *(f"{call} needs no parameters" for call in fits[1:])]
+        )
+        if self.in_channels == self.out_channels and self.stride == 1 and not identity:
+            advice = "The block keeps the shape of x, so IdentityShortcut() fits"
+        place = self.place or f"this {type(self).__name__}"
+        return (
+            f"the branches of {place} cannot be added: the residual is {shapes[0]}, the {kind} shortcut {shapes[1]}. "
+            f"{why[0].upper()}{why[1:]}. {advice}. Lesson 04 compares the two."
+        )
 
 
 class BasicBlock(Block):
@@ -70,13 +96,21 @@ class BasicBlock(Block):
         super().__init__(in_channels, channels, stride, norm_eps)
         self.conv1 = conv3x3(in_channels, channels, stride)
         self.bn1 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu1 = nn.ReLU()
         self.conv2 = conv3x3(channels, channels)
         self.bn2 = nn.BatchNorm2d(channels, eps=norm_eps)
-        self.use_shortcut(shortcut, norm_eps=norm_eps)
+        self.downsample = self.make_shortcut(shortcut, norm_eps=norm_eps)
+        self.relu2 = nn.ReLU()
 
     def residual(self, x: Tensor) -> Tensor:
-        x = relu(self.bn1(self.conv1(x)))
+        x = self.relu1(self.bn1(self.conv1(x)))
         return self.bn2(self.conv2(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.downsample is None:  # a plain net: the same layers, nothing added
+            return self.relu2(self.residual(x))
+        else:
+            return self.relu2(self.add(self.residual(x), self.downsample(x)))
 
 
 class Bottleneck(Block):
@@ -89,7 +123,6 @@ class Bottleneck(Block):
     """
 
     expansion = 4
-    branch_end = "bn3"
 
     def __init__(
         self,
@@ -105,16 +138,25 @@ class Bottleneck(Block):
         stride1, stride2 = split_stride(stride, stride_on)
         self.conv1 = conv1x1(in_channels, channels, stride1)
         self.bn1 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu1 = nn.ReLU()
         self.conv2 = conv3x3(channels, channels, stride2)
         self.bn2 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu2 = nn.ReLU()
         self.conv3 = conv1x1(channels, self.out_channels)
         self.bn3 = nn.BatchNorm2d(self.out_channels, eps=norm_eps)
-        self.use_shortcut(shortcut, norm_eps=norm_eps)
+        self.downsample = self.make_shortcut(shortcut, norm_eps=norm_eps)
+        self.relu3 = nn.ReLU()
 
     def residual(self, x: Tensor) -> Tensor:
-        x = relu(self.bn1(self.conv1(x)))
-        x = relu(self.bn2(self.conv2(x)))
+        x = self.relu1(self.bn1(self.conv1(x)))
+        x = self.relu2(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.downsample is None:
+            return self.relu3(self.residual(x))
+        else:
+            return self.relu3(self.add(self.residual(x), self.downsample(x)))
 
 
 class PreActBlock(Block):
@@ -125,9 +167,6 @@ class PreActBlock(Block):
     """
 
     preact = True
-    order = "4e"
-    open_end = True
-    branch_end = "conv2"
 
     def __init__(
         self, in_channels: int, channels: int, stride: int, norm_eps: float, activate_shortcut: bool | None = None
@@ -136,12 +175,7 @@ class PreActBlock(Block):
         changes_channels = self.in_channels != self.out_channels
         self.activate_shortcut = changes_channels if activate_shortcut is None else activate_shortcut
         self.bn1 = nn.BatchNorm2d(in_channels, eps=norm_eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        activated = relu(self.bn1(x))  # never in place: the shortcut still needs x
-        if self.downsample is None:
-            return self.residual(activated)
-        return self.add(self.residual(activated), self.downsample(activated if self.activate_shortcut else x))
+        self.relu1 = nn.ReLU()  # never in place: the shortcut still needs x
 
 
 class PreActBasicBlock(PreActBlock):
@@ -163,12 +197,21 @@ class PreActBasicBlock(PreActBlock):
         super().__init__(in_channels, channels, stride, norm_eps, activate_shortcut)
         self.conv1 = conv3x3(in_channels, channels, stride)
         self.bn2 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu2 = nn.ReLU()
         self.conv2 = conv3x3(channels, channels)
-        self.use_shortcut(shortcut, norm=False)
+        self.downsample = self.make_shortcut(shortcut, norm=False)
 
     def residual(self, activated: Tensor) -> Tensor:
         x = self.conv1(activated)
-        return self.conv2(relu(self.bn2(x)))
+        return self.conv2(self.relu2(self.bn2(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.relu1(self.bn1(x))
+        if self.downsample is None:
+            return self.residual(activated)
+        else:
+            shortcut = self.downsample(activated if self.activate_shortcut else x)
+            return self.add(self.residual(activated), shortcut)
 
 
 class PreActBottleneck(PreActBlock):
@@ -180,7 +223,6 @@ class PreActBottleneck(PreActBlock):
     """
 
     expansion = 4
-    branch_end = "conv3"
 
     def __init__(
         self,
@@ -198,15 +240,25 @@ class PreActBottleneck(PreActBlock):
         stride1, stride2 = split_stride(stride, stride_on)
         self.conv1 = conv1x1(in_channels, channels, stride1)
         self.bn2 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu2 = nn.ReLU()
         self.conv2 = conv3x3(channels, channels, stride2)
         self.bn3 = nn.BatchNorm2d(channels, eps=norm_eps)
+        self.relu3 = nn.ReLU()
         self.conv3 = conv1x1(channels, self.out_channels, bias=conv_bias)
-        self.use_shortcut(shortcut, norm=False, bias=conv_bias)
+        self.downsample = self.make_shortcut(shortcut, norm=False, bias=conv_bias)
 
     def residual(self, activated: Tensor) -> Tensor:
         x = self.conv1(activated)
-        x = self.conv2(relu(self.bn2(x)))
-        return self.conv3(relu(self.bn3(x)))
+        x = self.conv2(self.relu2(self.bn2(x)))
+        return self.conv3(self.relu3(self.bn3(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.relu1(self.bn1(x))
+        if self.downsample is None:
+            return self.residual(activated)
+        else:
+            shortcut = self.downsample(activated if self.activate_shortcut else x)
+            return self.add(self.residual(activated), shortcut)
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -223,28 +275,3 @@ def split_stride(stride: int, stride_on: str) -> tuple[int, int]:
     """The strides of a bottleneck's first 1×1 and of its 3×3 convolution."""
     require_choice("stride_on", stride_on, STRIDE_ON)
     return (stride, 1) if stride_on == "1x1" else (1, stride)
-
-
-def explain_mismatch(block: Block, residual: Tensor, shortcut: Tensor) -> str:
-    """Why the two branches cannot be added, and which shortcuts fit."""
-    shapes = [f"(N, {', '.join(map(str, x.shape[1:]))})" for x in (residual, shortcut)]
-    kind = type(block.downsample).__name__.removesuffix("Shortcut").lower()
-    identity = isinstance(block.downsample, (IdentityShortcut, nn.Identity))  # its shape is that of x
-    reasons = []
-    if identity and residual.shape[2:] != shortcut.shape[2:]:
-        reasons.append(f"stride {block.stride} {'halved' if block.stride == 2 else 'shrank'} the image")
-    if identity and residual.shape[1] != shortcut.shape[1]:
-        reasons.append(f"the channels went from {shortcut.shape[1]} to {residual.shape[1]}")
-    if not identity and residual.shape[1:] != shortcut.shape[1:]:
-        went = f"{block.in_channels} → {block.out_channels} channels at stride {block.stride}"
-        reasons.append(f"the residual goes {went}, the shortcut does not")
-    why = " and ".join(reasons) or "the batches differ"
-    fits = fitting_shortcuts(block.in_channels, block.out_channels, block.stride)
-    advice = "; ".join([f"{fits[0]} learns a map between them", *(f"{call} needs no parameters" for call in fits[1:])])
-    if block.in_channels == block.out_channels and block.stride == 1 and not identity:
-        advice = "The block keeps the shape of x, so IdentityShortcut() fits"
-    place = block.place or f"this {type(block).__name__}"
-    return (
-        f"the branches of {place} cannot be added: the residual is {shapes[0]}, the {kind} shortcut {shapes[1]}. "
-        f"{why[0].upper()}{why[1:]}. {advice}. Lesson 04 compares the two."
-    )

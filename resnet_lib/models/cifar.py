@@ -1,17 +1,18 @@
 """The nets for small images: He et al. 2015, section 4.2, and He et al. 2016, section 4.
 
-Three stages of widths 16, 32, 64 behind a 3×3 stem. Depth counts the layers with weights, shortcuts aside.
+Three stages of widths 16, 32, 64 after a 3×3 stem. Depth counts the layers with weights, shortcuts aside.
 """
 
 from typing import Any
 
-from resnet_lib.arguments import require_bool, require_int
+from resnet_lib.arguments import explains_keywords, require_bool, require_int
 from resnet_lib.models.blocks import BasicBlock, Block, Bottleneck, PreActBasicBlock, PreActBottleneck
 from resnet_lib.models.resnet import ResNet
 
 PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)  # He et al. 2015, table 6: basic blocks
 
 
+@explains_keywords
 def cifar_resnet(
     depth: int,
     *,
@@ -21,7 +22,9 @@ def cifar_resnet(
     in_channels: int = 3,
     num_classes: int = 10,
     width: int = 16,
-    **options: Any,
+    stride_on: str = "1x1",
+    norm_eps: float = 1e-5,
+    zero_init_residual: bool = False,
 ) -> ResNet:
     """A ResNet of `depth` weighted layers for small images.
 
@@ -30,7 +33,7 @@ def cifar_resnet(
     depth = 6n + 2 with a basic block (20, 32, 44, 56, 110, 1202), 9n + 2 with a bottleneck (164, 1001). A depth
     that fits both and is not in the 2015 paper's table needs `block`. `preact=True` is He et al. 2016: no norm
     after the stem, `norm` before the pool. Its 164 and 1001 are `block=PreActBottleneck, shortcut="B"`.
-    `options` are other fields of `Config`: norm_eps, zero_init_residual, stride_on.
+    A bottleneck strides in its first 1×1, as in resnet-1k-layers.
     """
     require_int("depth", depth, 8)
     block = _choose_block(depth, block, preact)
@@ -42,7 +45,9 @@ def cifar_resnet(
         num_classes=num_classes,
         width=width,
         stem="cifar",
-        **{"stride_on": "1x1", **options},  # "1x1" is where resnet-1k-layers strides
+        stride_on=stride_on,
+        norm_eps=norm_eps,
+        zero_init_residual=zero_init_residual,
     )
 
 

@@ -3,27 +3,23 @@
 The keys of the state dict are torchvision's, so published weights load without a map.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-from resnet_lib.arguments import require_bool, require_choice, require_int, require_positive
-from resnet_lib.models.blocks import STRIDE_ON, BasicBlock, Block, Bottleneck, PreActBottleneck, Shortcut
+from resnet_lib.arguments import (
+    explains_keywords,
+    require_bool,
+    require_choice,
+    require_int,
+    require_keywords,
+    require_positive,
+)
+from resnet_lib.models.blocks import STRIDE_ON, BasicBlock, Block, Bottleneck, PreActBottleneck
 from resnet_lib.models.shortcuts import OPTIONS, ZeroPadShortcut
-
-
-class BlockSpec(NamedTuple):
-    """What one block is built from."""
-
-    in_channels: int
-    channels: int
-    stride: int
-    shortcut: Shortcut
-    starts_net: bool
 
 
 @dataclass(frozen=True)
@@ -48,10 +44,9 @@ class Config:
             raise TypeError(f"block must be a class such as BasicBlock or Bottleneck, got {self.block!r}")
         if not self.layers:
             raise ValueError("layers must name at least one stage, for example [3, 4, 6, 3]; got an empty list")
-        for number_of_blocks in self.layers:
-            require_int("each entry of layers", number_of_blocks)
-        for name in ("in_channels", "num_classes", "width"):
-            require_int(name, getattr(self, name))
+        layers = tuple(require_int("each entry of layers", number_of_blocks) for number_of_blocks in self.layers)
+        sizes = {name: require_int(name, getattr(self, name)) for name in ("in_channels", "num_classes", "width")}
+        vars(self).update(sizes, layers=layers)  # plain ints, also where NumPy's came
         require_choice("shortcut", self.shortcut, OPTIONS)
         require_choice("stem", self.stem, ("imagenet", "cifar"))
         require_choice("stride_on", self.stride_on, STRIDE_ON)
@@ -60,45 +55,6 @@ class Config:
         require_bool("conv_bias", self.conv_bias)
         require_bool("zero_init_residual", self.zero_init_residual)
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the last stage, which the classifier reads."""
-        return self.width * 2 ** (len(self.layers) - 1) * self.block.expansion
-
-    def stages(self) -> Iterator[list[BlockSpec]]:
-        """One list of blocks per stage."""
-        in_channels = self.width
-        for stage, number_of_blocks in enumerate(self.layers):
-            channels = self.width * 2**stage
-            specs = []
-            for index in range(number_of_blocks):
-                stride = self._stride(stage, index)
-                shortcut: Shortcut = self.shortcut
-                out_channels = channels * self.block.expansion
-                if self.stride_at == "last" and stride > 1 and in_channels == out_channels:
-                    # Keras's V2 strides where no channel changes and takes every second pixel: a 1×1 max-pool there.
-                    shortcut = ZeroPadShortcut(in_channels, out_channels, stride)
-                specs.append(BlockSpec(in_channels, channels, stride, shortcut, stage == index == 0))
-                in_channels = out_channels
-            yield specs
-
-    def _stride(self, stage: int, index: int) -> int:
-        if self.stride_at == "last":  # Keras's V2: stages 1 to 3 halve the image when they end
-            return 2 if index == self.layers[stage] - 1 and stage < len(self.layers) - 1 else 1
-        return 2 if index == 0 and stage > 0 else 1  # the stem has halved the image already, so stage 1 does not
-
-    def build_block(self, spec: BlockSpec) -> Block:
-        options: dict[str, Any] = {"norm_eps": self.norm_eps}
-        if issubclass(self.block, (Bottleneck, PreActBottleneck)):
-            options["stride_on"] = self.stride_on
-        if issubclass(self.block, PreActBottleneck):
-            options["conv_bias"] = self.conv_bias
-        if self.block.preact and spec.starts_net:
-            options["activate_shortcut"] = True  # R16, appendix: norm and ReLU come before the first split
-        return self.block(  # type: ignore[call-arg]
-            spec.in_channels, spec.channels, stride=spec.stride, shortcut=spec.shortcut, **options
-        )
-
 
 class ResNet(nn.Module):
     """Stem, stages of residual blocks, global average pool, classifier (He et al. 2015, table 1 and section 4.2).
@@ -106,34 +62,58 @@ class ResNet(nn.Module):
     (N, in_channels, H, W) -> logits (N, num_classes)
 
     `layers` is the number of blocks in each stage, [3, 4, 6, 3] for ResNet-50; the other arguments are the
-    fields of `Config`.
+    fields of `Config`. The children stand in the order in which they run, so the net can be cut between any two:
+    `nn.Sequential(*list(net.children())[:-1])` gives the features (N, C, 1, 1) that `fc` reads.
     """
 
     def __init__(self, block: type[Block], layers: Sequence[int], **options: Any):
         super().__init__()
         if not isinstance(layers, Sequence) or isinstance(layers, str):
             raise TypeError(f"layers must be the number of blocks in each stage, as [3, 4, 6, 3], got {layers!r}")
+        require_keywords("ResNet", options, [field.name for field in fields(Config)])
         self.config = config = Config(block, tuple(layers), **options)
         self.conv1 = self._stem_conv()
-        if not config.block.preact:  # the first pre-activation block brings its own norm
+        if not block.preact:  # the first pre-activation block brings its own norm
             self.bn1 = nn.BatchNorm2d(config.width, eps=config.norm_eps)
+            self.relu = nn.ReLU()
         self.maxpool = self._stem_pool()
-        for number, specs in enumerate(config.stages(), start=1):
-            self.add_module(f"layer{number}", nn.Sequential(*map(config.build_block, specs)))
-        if config.block.preact:  # the last addition has seen no norm (R16, appendix)
-            self.norm = nn.BatchNorm2d(config.out_channels, eps=config.norm_eps)
+        channels = config.width
+        for stage in range(len(layers)):
+            blocks = list(self._blocks(stage, channels))
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+            channels = blocks[-1].out_channels
+        if block.preact:  # the last addition has seen no norm (R16, appendix)
+            self.norm = nn.BatchNorm2d(channels, eps=config.norm_eps)
+        *_, last = blocks[-1].children()
+        if not isinstance(last, nn.ReLU):  # nothing followed the last addition
+            self.last_relu = nn.ReLU()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(config.out_channels, config.num_classes)
+        self.fc = nn.Linear(channels, config.num_classes)
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check_input(x)
+        if not torch.jit.is_scripting():
+            self._check_input(x)
+        x = self.stem(x)
+        for name, stage in self.named_children():  # not self.stages(): torch.jit.script can follow this loop
+            if name.startswith("layer"):
+                x = stage(x)
+        return self.head(x)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, width, H / 4, W / 4); a "cifar" stem keeps the size."""
         # One expression: a name for a map would keep it in memory, and these are the largest of the net.
-        x = self.maxpool(self.conv1(x) if self.config.block.preact else relu(self.bn1(self.conv1(x))))
-        for stage in self.stages():
-            x = stage(x)
-        if self.config.block.open_end:
-            x = relu(self.norm(x) if self.config.block.preact else x)
+        if hasattr(self, "bn1"):
+            return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        else:
+            return self.maxpool(self.conv1(x))
+
+    def head(self, x: Tensor) -> Tensor:
+        """The last feature map (N, out_channels, H, W) -> logits (N, num_classes)."""
+        if hasattr(self, "norm"):
+            x = self.norm(x)
+        if hasattr(self, "last_relu"):
+            x = self.last_relu(x)
         return self.fc(self.avgpool(x).flatten(1))
 
     def stages(self) -> list[nn.Sequential]:
@@ -155,9 +135,32 @@ class ResNet(nn.Module):
             return nn.Identity()
         if not self.config.block.preact:
             return nn.MaxPool2d(3, stride=2, padding=1)
-        # Keras pads with zeros, torch's MaxPool2d with -inf. After a ReLU that is the same; here no ReLU stands
+        # Keras pads with zeros, torch's MaxPool2d with -inf. After a ReLU that is the same; here no ReLU comes
         # before the pool, and the border would differ by 1 % of the logits.
         return nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, stride=2))
+
+    def _blocks(self, stage: int, in_channels: int) -> Iterator[Block]:
+        """The blocks of stage 0, 1, …; each stage doubles the channels and halves the image, the first one does not."""
+        config, channels = self.config, self.config.width * 2**stage
+        out_channels = channels * config.block.expansion
+        last_stage, last_index = len(config.layers) - 1, config.layers[stage] - 1
+        for index in range(last_index + 1):
+            if config.stride_at == "first":
+                stride = 2 if index == 0 and stage > 0 else 1  # the stem has halved the image for the first stage
+            else:  # Keras's V2: stages 1 to 3 halve it when they end
+                stride = 2 if index == last_index and stage < last_stage else 1
+            options: dict[str, Any] = {"stride": stride, "shortcut": config.shortcut, "norm_eps": config.norm_eps}
+            if config.stride_at == "last" and stride > 1 and config.shortcut and in_channels == out_channels:
+                # Keras strides where no channel changes and takes every second pixel there (by a 1×1 max-pool).
+                options["shortcut"] = ZeroPadShortcut(in_channels, out_channels, stride)
+            if issubclass(config.block, (Bottleneck, PreActBottleneck)):
+                options["stride_on"] = config.stride_on
+            if issubclass(config.block, PreActBottleneck):
+                options["conv_bias"] = config.conv_bias
+            if config.block.preact and stage == index == 0:
+                options["activate_shortcut"] = True  # R16, appendix: norm and ReLU come before the first split
+            yield config.block(in_channels, channels, **options)
+            in_channels = out_channels
 
     def _initialise(self) -> None:
         """Kaiming fan-out for convolutions, as torchvision; torch's default for the classifier."""
@@ -173,18 +176,23 @@ class ResNet(nn.Module):
                 block.zero_init_residual()
 
     def _check_input(self, x: Tensor) -> None:
+        """TypeError or ValueError in words, unless nobody knows what was put in the place of conv1."""
+        if isinstance(x, torch.fx.Proxy) or type(self.conv1) is not nn.Conv2d:
+            return
+        channels, dtype = self.conv1.in_channels, self.conv1.weight.dtype
         if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a tensor of shape (N, {self.config.in_channels}, H, W), got {type(x).__name__}")
-        if x.ndim != 4 or x.shape[1] != self.config.in_channels:
-            raise ValueError(
-                f"x must have shape (N, {self.config.in_channels}, H, W), got {tuple(x.shape)}; "
-                f"this net was built with in_channels={self.config.in_channels}"
-            )
+            raise TypeError(f"x must be a tensor of shape (N, {channels}, H, W), got {type(x).__name__}")
+        if x.ndim != 4 or x.shape[1] != channels:
+            fix = f"conv1 has in_channels={channels}: build the net with another in_channels, or replace conv1"
+            if x.ndim == 3:
+                fix = "a single image needs a batch axis, x[None]"
+            elif x.ndim == 4 and x.shape[3] == channels:
+                fix = "channels come before height and width, x.permute(0, 3, 1, 2)"
+            raise ValueError(f"x must have shape (N, {channels}, H, W), got {tuple(x.shape)}; {fix}")
         if not x.is_floating_point():
             raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; images of bytes need x.float() / 255")
-        weights = self.conv1.weight.dtype
-        if x.dtype != weights and not _autocasts(x.device.type):
-            raise TypeError(f"x must be {weights} as the net's weights are, got {x.dtype}; use x.to({weights})")
+        if x.dtype != dtype and not _autocasts(x.device.type):
+            raise TypeError(f"x must be {dtype} as the net's weights are, got {x.dtype}; use x.to({dtype})")
 
 
 def _autocasts(device_type: str) -> bool:
@@ -210,26 +218,79 @@ PRESETS: dict[str, Config] = {
 
 def build(config: Config, **changes: Any) -> ResNet:
     """The net that `config` describes, with some fields changed."""
-    return ResNet(**vars(replace(config, **changes)))
+    return ResNet(**{**vars(config), **changes})
 
 
-def _builder(name: str) -> Callable[..., ResNet]:
-    preset = PRESETS[name]
-
-    def builder(in_channels: int = 3, num_classes: int = 1000, **options: Any) -> ResNet:
-        return build(preset, in_channels=in_channels, num_classes=num_classes, **options)
-
-    builder.__name__ = builder.__qualname__ = name
-    builder.__doc__ = f"""Stages of {", ".join(map(str, preset.layers))} {preset.block.__name__}s.
-
-    (N, in_channels, H, W) -> logits (N, num_classes). Options are the fields of `Config`, such as
-    shortcut={preset.shortcut!r}, stride_on={preset.stride_on!r} ("1x1" is the paper's V1; basic blocks do not care),
-    norm_eps={preset.norm_eps}, zero_init_residual=False. Raises TypeError or ValueError for arguments that make no net.
-    """
-    return builder
+# The named nets: (N, in_channels, H, W) -> logits (N, num_classes). Their arguments, which locals() collects, are
+# fields of `Config`; those that they leave out can be changed as in `build(PRESETS["resnet18"], width=32)`.
 
 
-resnet18, resnet34 = _builder("resnet18"), _builder("resnet34")
-resnet50, resnet101, resnet152 = _builder("resnet50"), _builder("resnet101"), _builder("resnet152")
-plain18, plain34 = _builder("plain18"), _builder("plain34")
-resnet50v2, resnet101v2, resnet152v2 = _builder("resnet50v2"), _builder("resnet101v2"), _builder("resnet152v2")
+@explains_keywords
+def resnet18(in_channels: int = 3, num_classes: int = 1000, *, shortcut: str | None = "B", stride_on: str = "3x3",
+             norm_eps: float = 1e-5, zero_init_residual: bool = False) -> ResNet:  # fmt: skip
+    """Stages of 2, 2, 2, 2 basic blocks, which have no use for `stride_on` (He et al. 2015, table 1)."""
+    return build(PRESETS["resnet18"], **locals())
+
+
+@explains_keywords
+def resnet34(in_channels: int = 3, num_classes: int = 1000, *, shortcut: str | None = "B", stride_on: str = "3x3",
+             norm_eps: float = 1e-5, zero_init_residual: bool = False) -> ResNet:  # fmt: skip
+    """Stages of 3, 4, 6, 3 basic blocks, which have no use for `stride_on` (He et al. 2015, table 1)."""
+    return build(PRESETS["resnet34"], **locals())
+
+
+@explains_keywords
+def resnet50(in_channels: int = 3, num_classes: int = 1000, *, shortcut: str | None = "B", stride_on: str = "3x3",
+             norm_eps: float = 1e-5, zero_init_residual: bool = False) -> ResNet:  # fmt: skip
+    """Stages of 3, 4, 6, 3 bottlenecks. V1.5, as torchvision's; the paper's V1 is stride_on="1x1"."""
+    return build(PRESETS["resnet50"], **locals())
+
+
+@explains_keywords
+def resnet101(in_channels: int = 3, num_classes: int = 1000, *, shortcut: str | None = "B", stride_on: str = "3x3",
+              norm_eps: float = 1e-5, zero_init_residual: bool = False) -> ResNet:  # fmt: skip
+    """Stages of 3, 4, 23, 3 bottlenecks. V1.5, as torchvision's; the paper's V1 is stride_on="1x1"."""
+    return build(PRESETS["resnet101"], **locals())
+
+
+@explains_keywords
+def resnet152(in_channels: int = 3, num_classes: int = 1000, *, shortcut: str | None = "B", stride_on: str = "3x3",
+              norm_eps: float = 1e-5, zero_init_residual: bool = False) -> ResNet:  # fmt: skip
+    """Stages of 3, 8, 36, 3 bottlenecks. V1.5, as torchvision's; the paper's V1 is stride_on="1x1"."""
+    return build(PRESETS["resnet152"], **locals())
+
+
+@explains_keywords
+def plain18(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1e-5) -> ResNet:
+    """ResNet-18 without its shortcuts (He et al. 2015, fig. 3 middle)."""
+    return build(PRESETS["plain18"], **locals())
+
+
+@explains_keywords
+def plain34(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1e-5) -> ResNet:
+    """ResNet-34 without its shortcuts (He et al. 2015, fig. 3 middle)."""
+    return build(PRESETS["plain34"], **locals())
+
+
+@explains_keywords
+def resnet50v2(
+    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
+) -> ResNet:
+    """ResNet-50 in pre-activation order, as Keras Applications has it."""
+    return build(PRESETS["resnet50v2"], **locals())
+
+
+@explains_keywords
+def resnet101v2(
+    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
+) -> ResNet:
+    """ResNet-101 in pre-activation order, as Keras Applications has it."""
+    return build(PRESETS["resnet101v2"], **locals())
+
+
+@explains_keywords
+def resnet152v2(
+    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
+) -> ResNet:
+    """ResNet-152 in pre-activation order, as Keras Applications has it."""
+    return build(PRESETS["resnet152v2"], **locals())

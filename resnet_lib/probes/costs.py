@@ -40,7 +40,7 @@ class Cost:
 class CostTable:
     """`rows` are the layers that ran (modules without children), in order; printed, it shows the stages and a total.
 
-    Additions and functional ReLUs are no modules and have no row: they could work in place, without memory.
+    Additions are no modules and have no row, and ReLUs have none either: both could work in place, without memory.
     """
 
     rows: tuple[Cost, ...]
@@ -165,7 +165,7 @@ class _Meter(TorchDispatchMode):
         new = {p for p in module.parameters(recurse=False) if p.requires_grad} - self.counted
         self.counted |= new
         tensors = _tensors(output)
-        if tensors and (new or macs or not any(module.children())):
+        if tensors and (new or macs or not any(module.children())) and not isinstance(module, nn.ReLU):
             held = {x.untyped_storage()._cdata for x in _tensors(inputs)}
             memory = sum(4 * y.numel() for y in tensors if y.untyped_storage()._cdata not in held)
             kind, shape = type(module).__name__, tuple(tensors[0].shape[1:])

@@ -82,12 +82,8 @@ def named_blocks(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def own_blocks(model: nn.Module, *, residual: bool = False) -> dict[str, Block]:
-    """This library's V1 and V2 blocks by name; with `residual` those that have a shortcut. ValueError where none are.
-
-    The orders between V1 and V2 are left out: there a branch and its shortcut cannot be told apart after the addition.
-    """
-    blocks = named_blocks(model).items()
-    own = {name: block for name, block in blocks if isinstance(block, Block) and block.order in ("4a", "4e")}
+    """This library's blocks by name; with `residual` those that have a shortcut. ValueError where none are."""
+    own = {name: block for name, block in named_blocks(model).items() if isinstance(block, Block)}
     found = {name: block for name, block in own.items() if block.downsample is not None} if residual else own
     if not found:
         kind = "residual blocks" if residual else "blocks"
@@ -95,6 +91,25 @@ def own_blocks(model: nn.Module, *, residual: bool = False) -> dict[str, Block]:
             f"model must have {kind} of this library (BasicBlock, …), this {type(model).__name__} has none"
         )
     return found
+
+
+@contextmanager
+def replaced(methods: Mapping[Block, Mapping[str, Callable[..., Tensor]]]) -> Iterator[None]:
+    """Let blocks compute something else in `forward`, `residual` or `add`.
+
+    Modules, names and modes stay, so eval() and state_dict() work as ever; in the end the blocks are what they were.
+    """
+    before = {block: dict(vars(block)) for block in methods}
+    try:
+        for block, changed in methods.items():
+            vars(block).update(changed)
+        yield
+    finally:
+        for block, changed in methods.items():
+            for name in changed:
+                vars(block).pop(name, None)
+                if name in before[block]:  # this was a change inside a change
+                    vars(block)[name] = before[block][name]
 
 
 def find_layer(model: nn.Module, layer: str | None) -> tuple[str, nn.Module]:

@@ -1,7 +1,7 @@
 """Cut a net open at test time: delete, swap and reorder its blocks, and follow single paths (Veit et al. 2016)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,12 +10,12 @@ from math import comb
 import torch
 from torch import Tensor, nn
 from torch.autograd import grad
-from torch.nn.functional import cross_entropy, relu
+from torch.nn.functional import cross_entropy
 
 from resnet_lib.arguments import require_int
 from resnet_lib.data.images import ImageSet
-from resnet_lib.models.blocks import Block, PreActBlock
-from resnet_lib.probes.hooks import checked, hooked, own_blocks, undisturbed
+from resnet_lib.models.blocks import Block
+from resnet_lib.probes.hooks import checked, hooked, own_blocks, replaced, undisturbed
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -47,8 +47,8 @@ def lesion(
         rest = _without_branch(block) if name in deleted else block.forward
         if rest is None:
             raise ValueError(f"plain block {name} cannot be deleted: nothing else takes {_shape(block)}")
-        forwards[blocks[place]] = rest
-    with _replaced(forwards):
+        forwards[blocks[place]] = {"forward": rest}
+    with replaced(forwards):
         yield model
 
 
@@ -76,7 +76,7 @@ def _subsets(model: nn.Module, images: Tensor) -> Iterator[tuple[tuple[str, ...]
 
     def explore(index: int, x: Tensor, deleted: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
         if index == len(blocks):
-            with _replaced({block: lambda _: x for _, block in blocks}):  # what follows the blocks reads x
+            with replaced({block: {"forward": lambda _: x} for _, block in blocks}):  # what follows the blocks reads x
                 logits = model(images[:1])
             yield deleted, logits
             return
@@ -94,34 +94,15 @@ def _shape(block: Block) -> str:
 
 def _without_branch(block: Block) -> Forward | None:
     """What is left of a block when its residual branch is cut. None for a plain block that changes the shape."""
-    if block.downsample is not None:
-        return lambda x: _after(block, _branch_input_and_shortcut(block, x)[1])
-    return (lambda x: x) if (block.in_channels, 1) == (block.out_channels, block.stride) else None
+    if block.downsample is None:
+        return (lambda x: x) if (block.in_channels, 1) == (block.out_channels, block.stride) else None
 
+    def forward(x: Tensor) -> Tensor:
+        """The block's own forward, in which nothing is computed for the branch and nothing added to the shortcut."""
+        with replaced({block: {"residual": lambda x: x, "add": lambda _, shortcut: shortcut}}):
+            return type(block).forward(block, x)
 
-def _branch_input_and_shortcut(block: Block, x: Tensor) -> tuple[Tensor, Tensor]:
-    assert block.downsample is not None
-    activated = relu(block.bn1(x)) if isinstance(block, PreActBlock) else x
-    return activated, block.downsample(activated if getattr(block, "activate_shortcut", False) else x)
-
-
-def _after(block: Block, total: Tensor) -> Tensor:
-    return total if block.preact else relu(total)
-
-
-@contextmanager
-def _replaced(forwards: Mapping[Block, Forward]) -> Iterator[None]:
-    """Let blocks compute something else. Modules, names and modes stay, so eval() and state_dict() work as ever."""
-    before = {block: block.__dict__.get("forward") for block in forwards}
-    try:
-        for block, forward in forwards.items():
-            block.__dict__["forward"] = forward
-        yield
-    finally:
-        for block, own in before.items():
-            block.__dict__.pop("forward", None)
-            if own is not None:  # this was a lesion inside a lesion
-                block.__dict__["forward"] = own
+    return forward
 
 
 def path_lengths(n_blocks: int) -> list[int]:
@@ -171,27 +152,30 @@ def path_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[
     `images` (N, C, H, W) through that one path."""
     steps: list[tuple[Tensor, ...]] = []
 
-    def cut_off(block: Block) -> Forward:
-        """The block's own forward, but each block is a graph of its own."""
+    def cut_off(block: Block) -> dict[str, Callable[..., Tensor]]:
+        """The block's own two steps, but each block is its own graph."""
+        branches: list[Tensor] = []
+
+        def add(residual: Tensor, shortcut: Tensor) -> Tensor:
+            branches[:] = residual, shortcut.clone()  # a node for the shortcut, where it is x itself
+            return type(block).add(block, *branches)
 
         def forward(arriving: Tensor) -> Tensor:
             x = arriving.detach().requires_grad_()
-            inner, shortcut = _branch_input_and_shortcut(block, x)
-            branch, shortcut = block.residual(inner), shortcut.clone()  # a node of its own, where it is x itself
-            output = _after(block, block.add(branch, shortcut))
-            steps.append((arriving, x, shortcut, branch, output))
+            output = type(block).forward(block, x)
+            steps.append((arriving, x, *branches, output))
             return output
 
-        return forward
+        return {"forward": forward, "add": add}
 
     images = images.detach().requires_grad_()
-    with _replaced({block: cut_off(block) for block in own_blocks(model, residual=True).values()}):
+    with replaced({block: cut_off(block) for block in own_blocks(model, residual=True).values()}):
         loss = cross_entropy(model(images), labels)
     (last,) = grad(loss, steps[-1][-1], retain_graph=True)
 
     def walk(path: Sequence[int]) -> Tensor:
         gradient = last
-        for number, (_, x, shortcut, branch, output) in reversed(list(enumerate(steps))):
+        for number, (_, x, branch, shortcut, output) in reversed(list(enumerate(steps))):
             way = branch if number in path else shortcut
             (gradient,) = grad(output, way, gradient, retain_graph=True)
             (gradient,) = grad(way, x, gradient, retain_graph=True)

@@ -1,5 +1,6 @@
 """The forward pass: what the blocks put out, how much each branch adds, what a unit sees."""
 
+from functools import partial
 from math import nan
 from typing import NamedTuple
 
@@ -8,7 +9,16 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from resnet_lib.arguments import require_int
-from resnet_lib.probes.hooks import checked, find_layer, hooked, named_blocks, own_blocks, undisturbed, watching
+from resnet_lib.probes.hooks import (
+    checked,
+    find_layer,
+    hooked,
+    named_blocks,
+    own_blocks,
+    replaced,
+    undisturbed,
+    watching,
+)
 
 
 class ActivationStats(NamedTuple):
@@ -77,19 +87,22 @@ def branch_norms(model: nn.Module, images: Tensor | None = None, *, training: bo
     images (N, C, H, W). A block that is "skipped through regularisation" has a ratio near 0. ValueError for plain nets.
     """
     blocks = own_blocks(model, residual=True)
-    norms: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     if images is not None:
-        ends = {f"{name} branch": block.get_submodule(block.branch_end) for name, block in blocks.items()}
-        ends |= {f"{name} shortcut": block.downsample for name, block in blocks.items()}  # type: ignore[misc]
+
+        def weigh(name: str, residual: Tensor, shortcut: Tensor) -> Tensor:
+            ratios[name] = (residual.double().norm() / shortcut.double().norm()).item()
+            return shortcut + residual
+
         images, _ = checked(model, images)
-        with undisturbed(model, training=training), torch.no_grad():
-            with hooked(ends, lambda name, _, output: norms.update({name: output.double().norm().item()})):
-                model(images)
+        weighed = {block: {"add": partial(weigh, name)} for name, block in blocks.items()}
+        with undisturbed(model, training=training), torch.no_grad(), replaced(weighed):
+            model(images)
     result = {}
     for name, block in blocks.items():
         weights = [w for key, w in block.named_parameters() if key.startswith("conv") and w.ndim == 4]
-        ratio = norms[f"{name} branch"] / norms[f"{name} shortcut"] if norms else nan
-        result[name] = BranchNorm(torch.cat([w.detach().flatten() for w in weights]).double().norm().item(), ratio)
+        norm = torch.cat([w.detach().flatten() for w in weights]).double().norm().item()
+        result[name] = BranchNorm(norm, ratios.get(name, nan))
     return result
 
 

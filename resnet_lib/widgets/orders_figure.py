@@ -38,7 +38,7 @@ def _panel(number: int, name: str) -> list[str]:
     left = 24 + number * WIDE
     line, middle, top = left + 38.0, left + 118.0, 118.0
     first, _, rest = name.partition(" ")
-    letter = ORDERS[name].order.removeprefix("4")
+    letter = "abcde"[number]
     parts = [text(left, 62, f"({letter}) {first}", font_weight=600), text(left + 25, 80, rest, font_weight=600)]
     parts += [text(line, 106, "x", size=16, anchor="middle")]
     plus = top + STEP * 6 + 30
