@@ -61,26 +61,24 @@ class Block(nn.Module):
         """Why the two branches cannot be added, and which shortcuts fit."""
         shapes = [f"(N, {', '.join(map(str, x.shape[1:]))})" for x in (residual, shortcut)]
         kind = type(self.downsample).__name__.removesuffix("Shortcut").lower()
-        identity = isinstance(self.downsample, (IdentityShortcut, nn.Identity))  # its shape is that of x
-        reasons = []
-        if identity and residual.shape[2:] != shortcut.shape[2:]:
-            reasons.append(f"stride {self.stride} {'halved' if self.stride == 2 else 'shrank'} the image")
-        if identity and residual.shape[1] != shortcut.shape[1]:
-            reasons.append(f"the channels went from {shortcut.shape[1]} to {residual.shape[1]}")
-        if not identity and residual.shape[1:] != shortcut.shape[1:]:
+        why = []
+        if isinstance(self.downsample, (IdentityShortcut, nn.Identity)):  # its shape is that of x
+            if residual.shape[2:] != shortcut.shape[2:]:
+                why.append(f"stride {self.stride} {'halved' if self.stride == 2 else 'shrank'} the image")
+            if residual.shape[1] != shortcut.shape[1]:
+                why.append(f"the channels went from {shortcut.shape[1]} to {residual.shape[1]}")
+        elif residual.shape[1:] != shortcut.shape[1:]:
             went = f"{self.in_channels} → {self.out_channels} channels at stride {self.stride}"
-            reasons.append(f"the residual goes {went}, the shortcut does not")
-        why = " and ".join(reasons) or "the batches differ"
+            why.append(f"the residual goes {went}, the shortcut does not")
+        reason = " and ".join(why) or "the batches differ"
         fits = fitting_shortcuts(self.in_channels, self.out_channels, self.stride)
-        advice = "; ".join(
-            [f"{fits[0]} learns a map between them", *(f"{call} needs no parameters" for call in fits[1:])]
-        )
-        if self.in_channels == self.out_channels and self.stride == 1 and not identity:
+        advice = f"{fits[0]} learns a map between them" + "".join(f"; {call} needs no parameters" for call in fits[1:])
+        if self.in_channels == self.out_channels and self.stride == 1 and kind != "identity":
             advice = "The block keeps the shape of x, so IdentityShortcut() fits"
         place = self.place or f"this {type(self).__name__}"
         return (
             f"the branches of {place} cannot be added: the residual is {shapes[0]}, the {kind} shortcut {shapes[1]}. "
-            f"{why[0].upper()}{why[1:]}. {advice}. Lesson 04 compares the two."
+            f"{reason[0].upper()}{reason[1:]}. {advice}. Lesson 04 compares the two."
         )
 
 
@@ -124,16 +122,8 @@ class Bottleneck(Block):
 
     expansion = 4
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        stride: int = 1,
-        shortcut: Shortcut = "B",
-        stride_on: str = "3x3",
-        norm_eps: float = 1e-5,
-    ):
+    def __init__(self, in_channels: int, channels: int, *, stride: int = 1, shortcut: Shortcut = "B",
+                 stride_on: str = "3x3", norm_eps: float = 1e-5):  # fmt: skip
         super().__init__(in_channels, channels, stride, norm_eps)
         stride1, stride2 = split_stride(stride, stride_on)
         self.conv1 = conv1x1(in_channels, channels, stride1)
@@ -184,16 +174,8 @@ class PreActBasicBlock(PreActBlock):
     (N, in_channels, H, W) -> (N, channels, H / stride, W / stride)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        stride: int = 1,
-        shortcut: Shortcut = "B",
-        norm_eps: float = 1e-5,
-        activate_shortcut: bool | None = None,
-    ):
+    def __init__(self, in_channels: int, channels: int, *, stride: int = 1, shortcut: Shortcut = "B",
+                 norm_eps: float = 1e-5, activate_shortcut: bool | None = None):  # fmt: skip
         super().__init__(in_channels, channels, stride, norm_eps, activate_shortcut)
         self.conv1 = conv3x3(in_channels, channels, stride)
         self.bn2 = nn.BatchNorm2d(channels, eps=norm_eps)
@@ -224,18 +206,9 @@ class PreActBottleneck(PreActBlock):
 
     expansion = 4
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        stride: int = 1,
-        shortcut: Shortcut = "B",
-        stride_on: str = "3x3",
-        norm_eps: float = 1e-5,
-        activate_shortcut: bool | None = None,
-        conv_bias: bool = False,
-    ):
+    def __init__(self, in_channels: int, channels: int, *, stride: int = 1, shortcut: Shortcut = "B",
+                 stride_on: str = "3x3", norm_eps: float = 1e-5, activate_shortcut: bool | None = None,
+                 conv_bias: bool = False):  # fmt: skip
         super().__init__(in_channels, channels, stride, norm_eps, activate_shortcut)
         stride1, stride2 = split_stride(stride, stride_on)
         self.conv1 = conv1x1(in_channels, channels, stride1)

@@ -13,19 +13,10 @@ PAPER_DEPTHS = (20, 32, 44, 56, 110, 1202)  # He et al. 2015, table 6: basic blo
 
 
 @explains_keywords
-def cifar_resnet(
-    depth: int,
-    *,
-    shortcut: str | None = "A",
-    preact: bool | None = None,
-    block: type[Block] | None = None,
-    in_channels: int = 3,
-    num_classes: int = 10,
-    width: int = 16,
-    stride_on: str = "1x1",
-    norm_eps: float = 1e-5,
-    zero_init_residual: bool = False,
-) -> ResNet:
+def cifar_resnet(depth: int, *, shortcut: str | None = "A", preact: bool | None = None,
+                 block: type[Block] | None = None, in_channels: int = 3, num_classes: int = 10, width: int = 16,
+                 stride_on: str = "1x1", norm_eps: float = 1e-5, zero_init_residual: bool = False,
+                 ) -> ResNet:  # fmt: skip
     """A ResNet of `depth` weighted layers for small images.
 
     (N, in_channels, H, W) -> logits (N, num_classes); the paper uses 32×32 images and width 16.

@@ -10,14 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnet_lib.arguments import (
-    explains_keywords,
-    require_bool,
-    require_choice,
-    require_int,
-    require_keywords,
-    require_positive,
-)
+from resnet_lib import arguments
+from resnet_lib.arguments import explains_keywords, require_bool, require_choice, require_int, require_positive
 from resnet_lib.models.blocks import STRIDE_ON, BasicBlock, Block, Bottleneck, PreActBottleneck
 from resnet_lib.models.shortcuts import OPTIONS, ZeroPadShortcut
 
@@ -70,7 +64,7 @@ class ResNet(nn.Module):
         super().__init__()
         if not isinstance(layers, Sequence) or isinstance(layers, str):
             raise TypeError(f"layers must be the number of blocks in each stage, as [3, 4, 6, 3], got {layers!r}")
-        require_keywords("ResNet", options, [field.name for field in fields(Config)])
+        arguments.require_keywords("ResNet", options, [field.name for field in fields(Config)])
         self.config = config = Config(block, tuple(layers), **options)
         self.conv1 = self._stem_conv()
         if not block.preact:  # the first pre-activation block brings its own norm
@@ -191,13 +185,9 @@ class ResNet(nn.Module):
             raise ValueError(f"x must have shape (N, {channels}, H, W), got {tuple(x.shape)}; {fix}")
         if not x.is_floating_point():
             raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; images of bytes need x.float() / 255")
-        if x.dtype != dtype and not _autocasts(x.device.type):
+        device, mixed = x.device.type, torch.amp.is_autocast_available
+        if x.dtype != dtype and not (mixed(device) and torch.is_autocast_enabled(device)):
             raise TypeError(f"x must be {dtype} as the net's weights are, got {x.dtype}; use x.to({dtype})")
-
-
-def _autocasts(device_type: str) -> bool:
-    """Are we inside torch.autocast, which mixes dtypes on purpose?"""
-    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
 
 
 # What each named net is built from: `build(PRESETS["resnet50"], num_classes=10)`.
@@ -273,24 +263,21 @@ def plain34(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 
 
 
 @explains_keywords
-def resnet50v2(
-    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
-) -> ResNet:
+def resnet50v2(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5,
+               zero_init_residual: bool = False) -> ResNet:  # fmt: skip
     """ResNet-50 in pre-activation order, as Keras Applications has it."""
     return build(PRESETS["resnet50v2"], **locals())
 
 
 @explains_keywords
-def resnet101v2(
-    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
-) -> ResNet:
+def resnet101v2(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5,
+                zero_init_residual: bool = False) -> ResNet:  # fmt: skip
     """ResNet-101 in pre-activation order, as Keras Applications has it."""
     return build(PRESETS["resnet101v2"], **locals())
 
 
 @explains_keywords
-def resnet152v2(
-    in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5, zero_init_residual: bool = False
-) -> ResNet:
+def resnet152v2(in_channels: int = 3, num_classes: int = 1000, *, norm_eps: float = 1.001e-5,
+                zero_init_residual: bool = False) -> ResNet:  # fmt: skip
     """ResNet-152 in pre-activation order, as Keras Applications has it."""
     return build(PRESETS["resnet152v2"], **locals())
