@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from pages import maths  # noqa: E402
+from pages.forms import front_script  # noqa: E402
 from pages.lessons import page_of  # noqa: E402
 
 project = "Residual networks, measured"
@@ -22,7 +23,7 @@ root_doc = "README"
 PATTERNS = {
     "Lessons": ("notebooks/*.ipynb",),
     "About the course": ("docs/*.md", "*.md"),
-    "Data": ("resnet_lib/training/*/README.md",),
+    "Data": ("resnet_lib/data/*/README.md",),
 }
 include_patterns = [pattern for patterns in PATTERNS.values() for pattern in patterns]
 exclude_patterns = [".*", "build", "dist", "**/.*"]
@@ -35,9 +36,9 @@ myst_heading_anchors = 4
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_math_renderer = "mathml"
-html_static_path = ["pages/static"]
-html_css_files = ["pages.css"]
-html_js_files = [("pages.js", {"defer": "defer"})]
+html_static_path = ["pages/static", "../resnet_lib/widgets/front/explorer.css"]
+html_css_files = ["explorer.css", "pages.css"]
+html_js_files = [("explorer.js", {"defer": "defer", "priority": 900})]  # after what explorers look up
 templates_path = ["pages/templates"]
 html_sidebars = {"**": ["contents.html"]}
 html_theme_options = {
@@ -76,7 +77,7 @@ def read(app: Any, page: str, source: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         grids = {grid.name: grid for grid in page_of(lesson)}
         for grid in grids.values():
-            (folder / f"{grid.name}.js").write_text(grid.script(), encoding="utf-8")
+            (folder / f"{grid.name}.js").write_text(grid.text, encoding="utf-8")
         app.env.metadata[page]["grids"] = list(grids)
         source[0] = nbformat.writes(lesson)
 
@@ -87,8 +88,9 @@ def add_grids(app: Any, page: str, template: str, context: Any, doctree: Any) ->
 
 
 def finish(app: Any, problem: Exception | None) -> None:
-    """The first page has the name that a browser or a server looks for, too."""
+    """The front end goes along; the first page has the name that a browser or a server looks for, too."""
     if problem is None:
+        (Path(app.outdir) / "_static" / "explorer.js").write_text(front_script(), encoding="utf-8")
         front = (Path(app.outdir) / f"{root_doc}.html").read_bytes()
         (Path(app.outdir) / "index.html").write_bytes(front)
 

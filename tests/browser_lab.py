@@ -1,4 +1,4 @@
-"""JupyterLab on a free port and a headless Chromium, for test_browser.py, test_pages.py and their benchmarks."""
+"""JupyterLab or Notebook 7 on a free port and a headless Chromium, for the tests and benchmarks in it."""
 
 import json
 import os
@@ -25,8 +25,8 @@ RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
 
 @contextmanager
-def jupyter_lab(folder: Path, scratch: Path) -> Iterator[str]:
-    """Serve `folder`; gives the address with its token."""
+def jupyter(folder: Path, scratch: Path, view: str = "lab") -> Iterator[str]:
+    """Serve `folder`; gives the address of a file in JupyterLab ("lab") or Notebook 7 ("notebooks"), with its token."""
     settings = scratch / "settings" / "@jupyterlab"
     for name, values in SETTINGS.items():
         path = settings / f"{name}.jupyterlab-settings"
@@ -41,12 +41,13 @@ def jupyter_lab(folder: Path, scratch: Path) -> Iterator[str]:
     environment["JUPYTERLAB_SETTINGS_DIR"] = str(scratch / "settings")
     options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
     options += ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--LabApp.expose_app_in_browser=True"]
+    options += ["--JupyterNotebookApp.expose_app_in_browser=True"]
     with (scratch / "lab.log").open("w") as log:
-        command = [sys.executable, "-m", "jupyterlab", str(folder), *options]
+        command = [sys.executable, "-m", {"lab": "jupyterlab", "notebooks": "notebook"}[view], str(folder), *options]
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             wait_for(f"http://127.0.0.1:{port}/api/status?token={token}")
-            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={token}"
+            yield f"http://127.0.0.1:{port}/{view}/{'tree/' if view == 'lab' else ''}{{}}?reset&token={token}"
         finally:
             server.terminate()
             server.wait(20)
@@ -90,6 +91,23 @@ def open_and_run(page: Any, url: str, seconds: float = 240) -> None:
     page.wait_for_function(f"() => {NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'", timeout=90_000)
     page.evaluate(f"() => {{ {RUN_ALL}.then(() => {{ window.allRan = true; }}); }}")
     page.wait_for_function("() => window.allRan === true", timeout=1000 * seconds)
+
+
+def run_cell(page: Any, source: str) -> str:
+    """Run a line in the notebook's kernel; gives what it printed."""
+    return page.evaluate(
+        """source => new Promise((done, failed) => {
+          const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel
+            .requestExecute({code: source});
+          let printed = '';
+          future.onIOPub = message => {
+            if (message.header.msg_type === 'stream') printed += message.content.text;
+            if (message.header.msg_type === 'error') failed(new Error(message.content.evalue));
+          };
+          future.done.then(() => done(printed));
+        })""",
+        source,
+    )
 
 
 def use_theme(page: Any, theme: str) -> None:

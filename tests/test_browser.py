@@ -1,205 +1,297 @@
-"""The explorers as a person meets them: every lesson that has one, run in JupyterLab, moved by keyboard and mouse.
+"""The explorers as a person meets them, in JupyterLab and in Notebook 7: moved by keyboard and mouse, read by name.
 
 Screenshots for a person to look at go to the folder in RESNET_LAB_SHOTS, if that is set.
 """
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from browser_lab import CHROMIUM, chromium, jupyter_lab, open_and_run, use_theme
+from axe_playwright_python.sync_playwright import Axe
+from browser_lab import CHROMIUM, chromium, jupyter, open_and_run, run_cell, use_theme
+from nbformat.v4 import new_code_cell, new_notebook
+
+import resnet_lib.widgets as widgets
+from resnet_lib.widgets.front import VIEW
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found: apt-get install chromium"),
     pytest.mark.timeout(600),
 ]
 LESSONS = Path(__file__).parents[1] / "notebooks"
-EXPLORER = re.compile(r"Explorer\(|TrainingReplay\(")
-WITH_EXPLORERS = sorted(path for path in LESSONS.glob("*.ipynb") if EXPLORER.search(path.read_text(encoding="utf-8")))
-PANEL = ".resnet-panel:has(svg[role=img]):has(.resnet-said)"
-VIEW = "application/vnd.jupyter.widget-view+json"
+EXPLORER, SAID = ".resnet-front:has(.resnet-controls)", ".resnet-said [role=status]"
+NAMES = sorted({type(explorer).__name__ for explorer in widgets.shipped()})
 SHOTS = os.environ.get("RESNET_LAB_SHOTS")
 
+# An explorer whose settings all come from the kernel, slowly; the one at 7 fails.
+SLOW = """
+import time
+from resnet_lib.widgets.explorer import Control, Explorer
+from resnet_lib.widgets.svg import picture, text
+
+class Slow(Explorer):
+    title, height = "Slow", 120
+    compute = staticmethod(lambda wait: time.sleep(0.3) or (1 / (wait - 7) and wait))
+    draw = staticmethod(lambda result: picture("Slow", f"answer {result}", 120, text(30, 60, f"answer {result}")))
+    describe = staticmethod(lambda result: f"answer {result}")
+
+slow = Slow([Control("wait", "wait", "slider", tuple(range(20)))])
+slow"""
+CELLS = [
+    "import resnet_lib as rl\nfrom resnet_lib.teaching import Predict, Quiz\nfrom resnet_lib.widgets import LiveCurve",
+    *(f"{name[:4].lower()} = rl.{name}()\n{name[:4].lower()}" for name in NAMES),
+    "rl.PathExplorer(9)",
+    'guess = Predict("Higher or lower?", ["higher", "lower"])\nguess',
+    'Quiz("01-end").show()',
+    SLOW,
+    "guess.compare('lower')",
+]
+
+
+def write(path: Path, *sources: str) -> None:
+    book = new_notebook(cells=[new_code_cell(source) for source in sources])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, path)
+
+
+@pytest.fixture(scope="module", params=["lab", pytest.param("notebooks", marks=pytest.mark.thorough)])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of JupyterLab or Notebook 7, and the folder that it serves."""
+    folder = tmp_path_factory.mktemp("served")
+    write(folder / "all.ipynb", *CELLS)
+    with jupyter(folder, tmp_path_factory.mktemp("scratch"), request.param) as address:
+        yield address, folder
+
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, scratch = tmp_path_factory.mktemp("lessons"), tmp_path_factory.mktemp("scratch")
-    for path in WITH_EXPLORERS:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":  # what is on the page was made on the page
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / path.name)
-    with jupyter_lab(folder, scratch) as address:
-        yield address
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(served: tuple[str, Path]) -> Iterator[Any]:
+    """The notebook with everything in it, after all its cells have run."""
     with chromium() as page:
+        open_and_run(page, served[0].format("all.ipynb"))
+        page.wait_for_function(f"document.querySelectorAll('.resnet-front').length === {len(NAMES) + 4}")
+        page.wait_for_function(f"document.querySelectorAll('{EXPLORER}[data-ready]').length === {len(NAMES) + 2}")
         yield page
 
 
-def said(panel: Any) -> str:
-    return panel.locator(".resnet-said .widget-html-content").inner_text().strip()
+def shown(place: Any) -> str:
+    return place.locator("svg[role=img]").evaluate("node => node.outerHTML")
 
 
-def described(panel: Any) -> str:
-    return panel.locator("svg[role=img] desc").text_content().strip()
-
-
-def settled(page: Any, panel: Any, before: str) -> str:
-    """What the panel says once it says something new; a move that changes nothing gives what it said before."""
-    for _ in range(100):
-        page.wait_for_timeout(30)
-        now = said(panel)
-        if now != before and now == described(panel):
-            return now
-    return said(panel)
-
-
-def controls(panel: Any) -> dict[str, Any]:
-    """The controls by name, in the order of the page."""
-    classes = panel.locator("[class*='control-']").evaluate_all("nodes => nodes.map(node => node.className)")
-    names = [re.search(r"control-([\w.]+)", text)[1] for text in classes]  # type: ignore[index]
-    return {name: panel.locator(f".control-{name}") for name in names}
+def values_shown(place: Any) -> dict[str, str]:
+    """What the controls show, by their names; a slider's value has to be spoken as it is written."""
+    return place.evaluate(
+        """node => Object.fromEntries([...node.querySelectorAll('[data-name]')].map(control => {
+          const input = control.querySelector('select, input'), chosen = control.querySelector('input:checked + label');
+          const value = input.type === 'range' ? control.querySelector('output').textContent
+            : input.type === 'checkbox' ? (input.checked ? 'True' : 'False')
+            : input.type === 'radio' ? chosen.textContent : input.selectedOptions[0].textContent;
+          const spoken = input.type === 'range' ? input.getAttribute('aria-valuetext') : value;
+          return [control.dataset.name, spoken === value ? value : `${value}, spoken as ${spoken}`];
+        }))"""
+    )
 
 
 def move_by_keyboard(page: Any, control: Any) -> None:
     """Focus the control and press the key that a person would press."""
-    handle = control.locator(".noUi-handle")
-    if handle.count():
-        handle.focus()
-        before = handle.get_attribute("aria-valuetext")
+    kind = control.evaluate("node => node.querySelector('select, input').type")
+    if kind == "radio":
+        control.locator("input:checked").focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(60)
-        if handle.get_attribute("aria-valuetext") == before:  # it stood at its end
-            page.keyboard.press("ArrowLeft")
-    elif control.locator("select").count():
-        control.locator("select").focus()
-        before = control.locator("select").evaluate("node => node.selectedIndex")
-        page.keyboard.press("ArrowDown")
-        if control.locator("select").evaluate("node => node.selectedIndex") == before:
-            page.keyboard.press("ArrowUp")
-    elif control.locator("input[type=radio]").count():
-        control.locator("input[type=radio]:checked").focus()
-        page.keyboard.press("ArrowRight")
-    else:
-        control.locator("input[type=checkbox]").focus()
-        page.keyboard.press("Space")
+        return
+    handle = control.locator("select, input")
+    handle.focus()
+    before = handle.input_value()
+    page.keyboard.press({"checkbox": "Space", "select-one": "ArrowDown", "range": "ArrowRight"}[kind])
+    if kind != "checkbox" and handle.input_value() == before:  # it stood at its end
+        page.keyboard.press("ArrowUp" if kind == "select-one" else "ArrowLeft")
 
 
 def move_by_mouse(page: Any, control: Any) -> None:
     """Click where a person would click to get another value."""
-    if control.locator(".noUi-handle").count():
-        place = control.locator(".noUi-base").bounding_box()
-        handle = control.locator(".noUi-handle").bounding_box()
-        left = handle["x"] + handle["width"] / 2 > place["x"] + place["width"] / 2
-        page.mouse.click(place["x"] + place["width"] * (0.05 if left else 0.95), place["y"] + place["height"] / 2)
-    elif control.locator("select").count():
-        last = control.locator("option").count() - 1
-        now = control.locator("select").evaluate("node => node.selectedIndex")
-        control.locator("select").select_option(index=0 if now == last else last)
-    elif control.locator("input[type=radio]").count():
-        control.locator("input[type=radio]:not(:checked)").first.click()
+    kind = control.evaluate("node => node.querySelector('select, input').type")
+    if kind == "range":
+        bar = control.locator("input")
+        place, share = bar.bounding_box(), bar.evaluate("node => (node.value - node.min) / (node.max - node.min)")
+        page.mouse.click(
+            place["x"] + place["width"] * (0.95 if share < 0.5 else 0.05), place["y"] + place["height"] / 2
+        )
+    elif kind == "select-one":
+        options = control.locator("option:enabled")
+        last, now = options.last.inner_text(), control.locator("select").input_value()
+        control.locator("select").select_option(last if now != last else options.first.inner_text())
     else:
-        control.locator("input[type=checkbox]").click()
+        control.locator("input:not(:checked)" if kind == "radio" else "input").first.click()
 
 
-LONG = [pytest.param(path, marks=pytest.mark.thorough) for path in WITH_EXPLORERS[1:]]
+def wait_until_answered(page: Any, place: Any) -> None:
+    page.wait_for_function("node => !node.classList.contains('computing')", arg=place.element_handle(), timeout=60_000)
 
 
-@pytest.mark.parametrize("path", [*WITH_EXPLORERS[:1], *LONG], ids=lambda path: path.stem)
-def test_explorers_of_a_lesson(lab: str, page: Any, path: Path) -> None:
-    open_and_run(page, lab.format(path.name))
-    page.locator(PANEL).first.wait_for(timeout=30_000)
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    panels = page.locator(PANEL)
-    outputs = [out for cell in nbformat.read(path, as_version=4).cells for out in cell.get("outputs", [])]
-    live = sum({VIEW, "image/svg+xml"} <= out.get("data", {}).keys() for out in outputs)
-    assert live and panels.count() == live, "an explorer of this lesson is not on the page"
-    for number in range(panels.count()):
-        panel = panels.nth(number)
-        if panel.locator("[class*='control-']").count():
-            use(page, panel, f"{path.stem}-{number}")
-
-
-def use(page: Any, panel: Any, name: str) -> None:
-    panel.scroll_into_view_if_needed()
-    page.wait_for_timeout(300)
-    assert said(panel) == described(panel)
-    top = panel.evaluate("node => { const r = node.getBoundingClientRect(); return [r.width, r.height]; }")
-    panel.evaluate(WATCH)
-    for key, control in controls(panel).items():
-        named(page, control, key)
+@pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
+def test_explorer_by_keyboard_and_mouse(page: Any, number: int) -> None:
+    place = page.locator(EXPLORER).nth(number)
+    place.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    before = place.bounding_box()
+    place.evaluate(WATCH)
+    for name in values_shown(place):
+        control = place.locator(f"[data-name='{name}']")
+        named(control, name)
         for move in (move_by_keyboard, move_by_mouse):
-            before = said(panel), value_of(control)
+            value = values_shown(place)[name]
             move(page, control)
-            after = settled(page, panel, before[0])
-            assert value_of(control) != before[1], f"{name}, {key}: {move.__name__} moved nothing"
-            assert after == described(panel), f"{name}, {key}: picture and text disagree"
-            assert not re.match(r"\w*Error", after), f"{name}, {key}: {after}"
-    seen = panel.evaluate("node => node.seen")
-    assert seen["blank"] == 0, f"{name}: {seen['blank']} blank frames"
-    assert seen["texts"] > 3, f"{name}: the drawing hardly changed"
-    size = panel.evaluate("node => { const r = node.getBoundingClientRect(); return [r.width, r.height]; }")
-    assert size == pytest.approx(top, abs=1), f"{name}: the layout moved"
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        use_theme(page, theme)
-        page.wait_for_timeout(200)
-        ink, paper = panel.evaluate(COLOURS)
-        assert contrast(ink, paper) > 7, f"{name}, {theme}: {ink} on {paper}"
-        if SHOTS:
-            Path(SHOTS).mkdir(parents=True, exist_ok=True)
-            panel.screenshot(path=f"{SHOTS}/{name}-{theme.split()[1].lower()}.png")
+            assert values_shown(place)[name] != value, f"{name}: {move.__name__} moved nothing"
+            wait_until_answered(page, place)
+            said = place.locator(SAID).inner_text()
+            assert said == place.locator("svg[role=img] desc").text_content(), f"{name}: picture and text disagree"
+            assert not re.match(r"\\w*Error", said), f"{name}: {said}"
+    seen = place.evaluate("node => node.seen")
+    assert seen["blank"] == 0 and seen["drawings"] > 3, seen
+    after = place.bounding_box()
+    assert [after["width"], after["height"]] == pytest.approx([before["width"], before["height"]], abs=1)
 
 
 # Counts from now on: frames that were painted while the view was empty, and different pictures.
-WATCH = """panel => {
-  panel.seen = {blank: 0, texts: 0};
+WATCH = """place => {
+  place.seen = {blank: 0, drawings: 0};
   let last = '';
   const look = () => {
-    const svg = panel.querySelector('svg[role=img]');
-    if (!svg || svg.getBoundingClientRect().height < 100) panel.seen.blank++;
-    else if (svg.outerHTML !== last) { last = svg.outerHTML; panel.seen.texts++; }
+    const svg = place.querySelector('svg[role=img]');
+    if (!svg || svg.getBoundingClientRect().height < 100) place.seen.blank++;
+    else if (svg.outerHTML !== last) { last = svg.outerHTML; place.seen.drawings++; }
     requestAnimationFrame(look);
   };
   look();
 }"""
 
+
+def named(control: Any, name: str) -> None:
+    """The browser's accessibility tree has a name for the control."""
+    snapshot = control.aria_snapshot()
+    assert re.search(r'(slider|combobox|radiogroup|checkbox) "[^"]+"', snapshot), f"{name} has no name: {snapshot}"
+
+
+def test_explorers_do_not_disturb_each_other(page: Any) -> None:
+    one, two = page.locator(EXPLORER).nth(NAMES.index("PathExplorer")), page.locator(EXPLORER).nth(len(NAMES))
+    before = shown(two), values_shown(two)
+    for name in ("blocks", "state", "blocks"):
+        move_by_keyboard(page, one.locator(f"[data-name='{name}']"))
+    assert (shown(two), values_shown(two)) == before and shown(one) != before[0]
+
+
+def test_a_cell_moves_an_explorer_and_reads_it(page: Any) -> None:
+    place = page.locator(EXPLORER).nth(NAMES.index("PathExplorer"))
+    run_cell(page, "path.set(blocks=3, state='new')")
+    page.wait_for_function("node => node.innerText.includes('3 blocks make 8 paths')", arg=place.element_handle())
+    assert values_shown(place) == {"blocks": "3", "state": "new"}
+    move_by_keyboard(page, place.locator("[data-name='blocks']"))
+    assert "'blocks': 9" in run_cell(page, "print(path.setting)")
+
+
+def test_an_old_answer_never_covers_a_newer_question(page: Any) -> None:
+    """A fast drag over settings that take 0.3 s each: whatever is said belongs to where the slider stands."""
+    place = page.locator(EXPLORER).last
+    assert place.locator(SAID).inner_text() == "answer 0"
+    place.evaluate(FOLLOW)
+    place.locator("input").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        assert place.locator(SAID).inner_text() == "computing …"  # at once
+        page.wait_for_timeout(70)
+    wait_until_answered(page, place)
+    page.wait_for_timeout(1500)  # for answers that come too late
+    assert place.locator(SAID).inner_text() == "answer 6"
+    assert all(said in ("computing …", f"answer {value}") for value, said in place.evaluate("node => node.seen"))
+    page.keyboard.press("ArrowRight")
+    wait_until_answered(page, place)
+    assert place.locator(SAID).inner_text() == "ZeroDivisionError: division by zero"
+    assert "✗ this setting does not work" in place.locator("svg").inner_text()
+    page.keyboard.press("ArrowRight")
+    wait_until_answered(page, place)
+    assert place.locator(SAID).inner_text() == "answer 8"
+
+
+FOLLOW = """place => {
+  const said = place.querySelector('[role=status]'), input = place.querySelector('input');
+  place.seen = [];
+  new MutationObserver(() => place.seen.push([Number(input.value), said.textContent]))
+    .observe(said, {childList: true, characterData: true, subtree: true});
+}"""
+
+
+def test_predictions_and_quizzes_begin_without_a_choice(page: Any) -> None:
+    guess, quiz = (page.locator(".resnet-front:has(.resnet-questions)").nth(number) for number in (0, 1))
+    assert page.locator(".resnet-questions input:checked").count() == 0
+    assert "You made no prediction." in page.locator(".jp-OutputArea-output", has_text="Measured").last.inner_text()
+    guess.get_by_label("higher").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    assert "You predicted: lower." in run_cell(page, "guess.compare('lower')")
+    group = quiz.get_by_role("radiogroup").first
+    group.locator("label").first.click()
+    assert re.match("[✓✗] ", group.get_by_role("status").inner_text())
+
+
+def test_themes_and_barriers(page: Any, served: tuple[str, Path]) -> None:
+    """Contrast above 7 : 1 in both themes of JupyterLab, and nothing that axe-core calls more than minor."""
+    lab = "/lab" in served[0]
+    for theme in ("JupyterLab Dark", "JupyterLab Light") if lab else ("",):
+        if theme:
+            use_theme(page, theme)
+            page.wait_for_timeout(300)
+        for place in page.locator(EXPLORER).all():
+            ink, paper = place.evaluate(COLOURS)
+            assert contrast(ink, paper) > 7, f"{theme}: {ink} on {paper}"
+        faults = Axe().run(page, ".resnet-front", options={"resultTypes": ["violations"], "preload": False})
+        found = [fault for fault in faults.response["violations"] if fault["impact"] != "minor"]
+        assert [(fault["id"], node["html"][:150]) for fault in found for node in fault["nodes"]] == []
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            for number, place in enumerate(page.locator(".resnet-front").all()):
+                place.screenshot(path=f"{SHOTS}/{number}-{(theme or 'notebook').split()[-1].lower()}.png")
+
+
+def test_restart_and_run_all(page: Any) -> None:
+    page.evaluate("() => { window.allRan = false; }")
+    page.evaluate(
+        f"""async () => {{
+          await {"window.jupyterapp"}.shell.currentWidget.sessionContext.session.kernel.restart();
+          await window.jupyterapp.commands.execute('notebook:run-all-cells');
+        }}"""
+    )
+    page.wait_for_function(f"document.querySelectorAll('{EXPLORER}[data-ready]').length === {len(NAMES) + 2}")
+    place = page.locator(EXPLORER).nth(NAMES.index("PathExplorer"))
+    assert "27 blocks make" in place.locator(SAID).inner_text()
+    move_by_keyboard(page, place.locator("[data-name='blocks']"))
+    assert "15 blocks make" in place.locator(SAID).inner_text()
+
+
+def test_a_saved_notebook_keeps_picture_and_sentence(page: Any, served: tuple[str, Path]) -> None:
+    """On disk; and as someone else gets it, who has no kernel and has not trusted it yet, on the screen."""
+    address, folder = served
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1500)
+    book = nbformat.read(folder / "all.ipynb", as_version=4)
+    outputs = [output.data for cell in book.cells for output in cell.outputs if VIEW in output.get("data", {})]
+    drawn = [data for data in outputs if "image/svg+xml" in data]
+    assert len(drawn) == len(NAMES) + 2 and all(data["text/plain"] in data["image/svg+xml"] for data in drawn[:1])
+    assert "widgets" not in book.metadata
+    for cell in book.cells:
+        cell.metadata.trusted = False
+    nbformat.write(book, folder / "copy.ipynb")
+    page.goto(address.format("copy.ipynb"))
+    page.locator(".jp-OutputArea-output").nth(2).wait_for()
+    assert drawn[0]["text/plain"][:60] in page.locator(".jp-OutputArea-output").first.inner_text()
+
+
 COLOURS = """panel => {
   const svg = panel.querySelector('svg[role=img]');
   return [getComputedStyle(svg.querySelector('text')).fill, getComputedStyle(svg.querySelector('rect')).fill];
 }"""
-
-
-def value_of(control: Any) -> str:
-    """The control's value as the page has it."""
-    return control.evaluate(
-        """node => {
-          const handle = node.querySelector('.noUi-handle'), select = node.querySelector('select');
-          if (handle) return node.querySelector('.widget-readout')?.textContent;
-          if (select) return select.options[select.selectedIndex].text;
-          return [...node.querySelectorAll('input')].map(input => input.checked).join();
-        }"""
-    )
-
-
-def named(page: Any, control: Any, key: str) -> None:
-    """The browser's accessibility tree has a name for the control, and its value."""
-    handle = control.locator(".noUi-handle")
-    if handle.count():
-        assert handle.get_attribute("aria-label"), f"{key} has no name"
-        assert handle.get_attribute("aria-valuetext") == control.locator(".widget-readout").text_content(), key
-        return
-    snapshot = control.aria_snapshot()
-    assert re.search(r'(combobox|radiogroup|checkbox) "[^"]+"', snapshot), f"{key} has no name: {snapshot}"
 
 
 def contrast(first: str, second: str) -> float:

@@ -4,12 +4,9 @@ Rules look at one page and return its faults, one sentence each; each is tried o
 """
 
 import base64
-import json
-import random
 import re
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,25 +20,26 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser_lab import CHROMIUM, browser
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from pages import lessons
-from pages.grids import Grid, grid_of, place_of, values_of
-from test_browser import COLOURS, contrast
+from pages import forms, lessons
+from pages.forms import front_script, script_of
+from test_browser import COLOURS, EXPLORER, SAID, contrast, move_by_keyboard, shown, values_shown
 
 import lab
 import resnet_lib as rl
 from resnet_lib.teaching.quiz import Predict, question_bank
-from resnet_lib.widgets import architecture, gradient_flow
-from resnet_lib.widgets.explorer import PIN, Explorer, choices
-from resnet_lib.widgets.panel import VIEW
+from resnet_lib.widgets import architecture
+from resnet_lib.widgets.explorer import Explorer, written
+from resnet_lib.widgets.front import HERE as FRONT
+from resnet_lib.widgets.front import VIEW
+from resnet_lib.widgets.grids import DRAWN
 
 pytestmark = pytest.mark.timeout(600)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found: apt-get install chromium")
 ROOT = Path(__file__).parents[1]
-SOURCES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("resnet_lib/training/*/README.md")]
+SOURCES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("resnet_lib/data/*/README.md")]
 LESSONS = sorted(ROOT.glob("notebooks/*.ipynb"))
 PAGES = sorted(path.relative_to(ROOT).with_suffix(".html").as_posix() for path in SOURCES + LESSONS)
 CODE = "notebooks/03_residual_blocks.html"
-HEAVIEST = 1_500_000  # bytes that an explorer may take
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +161,7 @@ def too_wide(opened: Opened) -> list[str]:
         """() => [...document.querySelectorAll('html, main, main *')]
           .filter(node => node.scrollWidth > node.clientWidth && node.clientWidth > 0)
           .filter(node => node === document.documentElement || /auto|scroll/.test(getComputedStyle(node).overflowX))
-          .filter(node => !node.matches('pre, .output, .explorer-drawing, .formula, .pst-scrollable-table-container'))
+          .filter(node => !node.matches('pre, .output, .resnet-drawing, .formula, .pst-scrollable-table-container'))
           .map(node => `${node.scrollWidth - node.clientWidth} pixels too wide: ${node.outerHTML.slice(0, 80)}`)"""
     )
 
@@ -277,77 +275,51 @@ with_explorers = pytest.mark.parametrize("path", WITH_EXPLORERS, ids=lambda path
 @with_explorers
 def test_explorers_show_what_the_library_computes(chromium: Any, folder: Path, path: Path) -> None:
     page = opened_page(chromium, folder, f"notebooks/{path.stem}.html").page
-    places, expected = page.locator(".explorer"), explorers_of(path)
+    places, expected = page.locator(EXPLORER), explorers_of(path)
     assert places.count() == len(expected)
     for number, (explorer, said) in enumerate(expected):
         place = places.nth(number)
         page.wait_for_function("node => node.dataset.ready", arg=place.element_handle())
-        assert explorer.text == said
+        lessons.move(explorer, said)
         agree(place, explorer)
         use(page, place, explorer)
     page.close()
 
 
 def use(page: Any, place: Any, explorer: Explorer) -> None:
-    """Move each control twice from the keyboard, with and without what the others became; then click on blocks."""
+    """Move each control twice from the keyboard, with and without what the others became; then click in the drawing."""
     height = place.bounding_box()["height"]
-    names = [name for name in explorer.controls if name not in explorer.live]
+    names = list(values_shown(place))
     for name in names + names:
         before = shown(place)
         move_by_keyboard(page, place.locator(f"[data-name='{name}']"))
         follow(place, explorer)
         agree(place, explorer)
-        assert name == PIN or shown(place) != before, f"{name} changed nothing"
+        assert name == "pin" or shown(place) != before, f"{name} changed nothing"
         assert place.bounding_box()["height"] == pytest.approx(height, abs=1), f"{name} moved the layout"
-    for block in place.locator("[data-set]").all()[:3]:
-        part = block.locator("title").text_content()
-        block.click()
+    for number in range(min(3, place.locator("[data-set]").count())):
+        mark = place.locator("[data-set]").nth(number)
+        orders = dict(order.split(":") for order in mark.get_attribute("data-set").split(";"))
+        mark.click()
+        assert {name: values_shown(place)[name] for name in orders} == orders
         follow(place, explorer)
         agree(place, explorer)
-        assert values_shown(place)["part"] == part
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
         assert contrast(*place.evaluate(COLOURS)) > 7
 
 
-def move_by_keyboard(page: Any, control: Any) -> None:
-    kind = control.evaluate("node => node.querySelector('select, input').type")
-    if kind == "radio":
-        control.locator("input:checked").focus()
-        page.keyboard.press("ArrowRight")
-        return
-    handle = control.locator("select, input")
-    handle.focus()
-    before = handle.input_value()
-    page.keyboard.press({"checkbox": "Space", "select-one": "ArrowDown", "range": "ArrowRight"}[kind])
-    if kind != "checkbox" and handle.input_value() == before:  # it stood at its end
-        page.keyboard.press("ArrowUp" if kind == "select-one" else "ArrowLeft")
-
-
 def follow(place: Any, explorer: Explorer) -> None:
     """Bring the library's explorer to the values that the page's controls show."""
-    for name, words in values_shown(place).items():
-        control = explorer.controls[name]
-        if str(control.value) != words:
-            control.value = next(value for value in choices(control) if str(value) == words)
+    explorer.set(**{n: {"True": True, "False": False}.get(v, v) for n, v in values_shown(place).items()})
 
 
-def values_shown(place: Any) -> dict[str, str]:
-    return place.evaluate(
-        """node => Object.fromEntries([...node.querySelectorAll('[data-name]')].map(control => {
-          const input = control.querySelector('select, input'), chosen = control.querySelector('input:checked + label');
-          const value = input.type === 'range' ? control.querySelector('output').textContent
-            : input.type === 'checkbox' ? (input.checked ? 'True' : 'False')
-            : input.type === 'radio' ? chosen.textContent : input.selectedOptions[0].textContent;
-          const spoken = input.type === 'range' ? input.getAttribute('aria-valuetext') : value;
-          return [control.dataset.name, spoken === value ? value : `${value}, spoken as ${spoken}`];
-        }))"""
-    )
-
-
-def shown(place: Any) -> str:
-    return place.locator("svg[role=img]").evaluate("node => node.outerHTML")
+def agree(place: Any, explorer: Explorer) -> None:
+    """Controls, sentence and drawing are the library's."""
+    assert values_shown(place) == {name: written(explorer.setting[name]) for name in values_shown(place)}
+    assert place.locator(SAID).inner_text() == explorer.text
+    assert shown(place) == place.evaluate(BROWSERS, explorer.still().drawing)
 
 
 # A drawing as the browser writes it.
@@ -358,38 +330,49 @@ BROWSERS = """(node, text) => {
 }"""
 
 
-def agree(place: Any, explorer: Explorer) -> None:
-    """Controls, sentence and drawing are the library's."""
-    assert values_shown(place) == {name: str(explorer.controls[name].value) for name in values_shown(place)}
-    assert place.locator("[role=status]").inner_text() == explorer.text
-    assert shown(place) == place.evaluate(BROWSERS, explorer.still().drawing)
-    for name in set(explorer.controls) & {"part"}:  # what it offers depends on the net
-        offered = place.locator(f"[data-name='{name}'] option:enabled").all_text_contents()
-        assert tuple(offered) == explorer.controls[name].options
+@needs_browser
+def test_a_part_that_the_next_net_has_not_is_closed(chromium: Any, folder: Path) -> None:
+    page, place = shown_alone(chromium, folder, rl.ArchitectureExplorer("50"))
+    place.get_by_label("net", exact=True).select_option("152")
+    place.get_by_label("part").select_option("layer3.35")
+    assert "layer3.35 outputs" in place.locator(SAID).inner_text()
+    place.get_by_label("net", exact=True).select_option("18")
+    assert values_shown(place)["part"] == architecture.WHOLE
+    explorer = rl.ArchitectureExplorer("18")
+    agree(place, explorer)
+    offered = place.locator("[data-name='part'] option:enabled").all_text_contents()
+    assert tuple(offered) == architecture.parts_of(architecture.config_of("18", "V1").layers)
+    page.close()
+
+
+def shown_alone(chromium: Any, folder: Path, explorer: Explorer) -> tuple[Any, Any]:
+    """A page with this explorer and nothing else, made from what the pages are made from."""
+    script = script_of(explorer)
+    style = (folder / "_static" / "explorer.css").read_text(encoding="utf-8")
+    place = forms.explorer_html(explorer, script.name, "alone")
+    html = f"<!doctype html><style>{style}</style>{place}<script>{script.text}{front_script()}</script>"
+    (folder / "alone.html").write_text(html, encoding="utf-8")
+    page = opened_page(chromium, folder, "alone.html").page
+    page.locator(f"{EXPLORER}[data-ready]").wait_for()
+    return page, page.locator(EXPLORER)
 
 
 @needs_browser
-def test_a_part_that_the_next_net_has_not_is_closed(chromium: Any, folder: Path) -> None:
-    page = opened_page(chromium, folder, "notebooks/06_resnet_50_101_152.html").page
-    place = page.locator(".explorer[data-ready]")
-    place.get_by_label("net", exact=True).select_option("152")
-    place.get_by_label("part").select_option("layer3.35")
-    assert "layer3.35 puts out" in place.locator("[role=status]").inner_text()
-    place.get_by_label("net", exact=True).select_option("18")
-    assert values_shown(place)["part"] == architecture.WHOLE
-    agree(place, rl.ArchitectureExplorer("18", beside="50 V2"))
+def test_what_needs_a_kernel_is_left_out_and_said(chromium: Any, folder: Path) -> None:
+    page, place = shown_alone(chromium, folder, rl.GradientFlowExplorer())
+    assert "Needs a kernel, so it is only in the notebook: measured, seed (live)." in place.inner_text()
+    assert place.get_by_label("live", exact=True).count() == 0
     page.close()
 
 
 @needs_browser
 def test_a_replay_plays_and_stops(chromium: Any, folder: Path) -> None:
-    page = opened_page(chromium, folder, "notebooks/01_deeper_is_not_better.html").page
-    button, output = page.locator(".explorer-play"), page.locator(".explorer output")
-    page.locator(".explorer[data-ready]").wait_for()
+    page, place = shown_alone(chromium, folder, rl.TrainingReplay())
+    button, output = place.get_by_role("button"), place.locator("output")
     last = output.inner_text()
     button.click()
-    page.wait_for_function("document.querySelector('.explorer output').textContent === '3'")
-    assert button.inner_text() == "Stop" and "epoch 3:" in page.locator(".explorer [role=status]").inner_text()
+    page.wait_for_function("document.querySelector('output').textContent === '3'")
+    assert button.inner_text() == "Stop" and "epoch 3:" in place.locator(SAID).inner_text()
     button.click()
     page.wait_for_timeout(400)
     assert output.inner_text() == "3" != last and button.inner_text() == "Play"
@@ -400,11 +383,10 @@ def test_a_replay_plays_and_stops(chromium: Any, folder: Path) -> None:
 @with_explorers
 def test_without_scripts_the_picture_and_its_sentence_remain(chromium: Any, folder: Path, path: Path) -> None:
     page = opened_page(chromium, folder, f"notebooks/{path.stem}.html", java_script_enabled=False).page
-    for number, (explorer, said) in enumerate(explorers_of(path)):
-        place = page.locator(".explorer").nth(number)
-        assert place.locator("svg[role=img]").is_visible() and place.locator("[role=status]").is_visible()
-        assert place.locator("[role=status]").inner_text() == said == explorer.text
-        assert not place.locator(".explorer-controls").is_visible()
+    for number, (_, said) in enumerate(explorers_of(path)):
+        place = page.locator(".resnet-front:has(svg)").nth(number)
+        assert place.locator("svg[role=img]").is_visible() and place.locator(SAID).inner_text() == said
+        assert place.locator("input, select").count() == 0
     page.close()
 
 
@@ -412,102 +394,59 @@ def test_without_scripts_the_picture_and_its_sentence_remain(chromium: Any, fold
 
 
 @needs_browser
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
-def test_a_quiz_gives_the_reason_of_each_answer(chromium: Any, folder: Path, scripts: bool) -> None:
-    page = opened_page(chromium, folder, "notebooks/03_residual_blocks.html", java_script_enabled=scripts).page
-    groups = page.get_by_role("form", name="Quiz 03-end").locator("fieldset")
+def test_a_quiz_gives_the_reason_of_each_answer(chromium: Any, folder: Path) -> None:
+    page = opened_page(chromium, folder, "notebooks/03_residual_blocks.html").page
+    groups = page.get_by_role("form", name="Quiz 03-end").get_by_role("radiogroup")
     assert groups.count() == len(question_bank()["03-end"])
     for number, question in enumerate(question_bank()["03-end"]):
         group = groups.nth(number)
-        assert group.locator(".reason:visible").count() == 0
+        assert group.locator("input:checked").count() == 0 and group.get_by_role("status").inner_text() == ""
         group.locator("input").first.focus()
         for option in question["options"]:
             page.keyboard.press("Space")
-            (reason,) = group.locator(".reason:visible").all_inner_texts()
-            assert reason.endswith(option["reason"]) and reason.startswith("✓" if option["correct"] else "✗")
+            said = group.get_by_role("status").inner_text()
+            assert said.endswith(option["reason"]) and said.startswith("✓" if option["correct"] else "✗")
             page.keyboard.press("ArrowDown")
     page.close()
 
 
 @needs_browser
-def test_a_prediction_is_followed_where_it_is_compared(chromium: Any, folder: Path) -> None:
-    page = opened_page(chromium, folder, "notebooks/03_residual_blocks.html").page
-    lines = page.locator("[data-prediction]")
-    before = lines.inner_text()
-    assert "A surprise" in before
-    group = page.get_by_role("group", name="Before training: the gradient in the first layer of residual-56")
-    group.get_by_label("below 10", exact=True).check()
-    assert "You predicted: below 10." in lines.inner_text() and "As predicted." in lines.inner_text()
+def test_a_quiz_without_scripts_is_its_text(chromium: Any, folder: Path) -> None:
+    page = opened_page(chromium, folder, "notebooks/03_residual_blocks.html", java_script_enabled=False).page
+    for question in question_bank()["03-end"]:
+        assert page.get_by_text(question["question"]).first.is_visible()
     page.close()
 
 
-# Grids
+@needs_browser
+def test_a_prediction_is_followed_where_it_is_compared(chromium: Any, folder: Path) -> None:
+    path = next(path for path in LESSONS if ".compare(" in path.read_text(encoding="utf-8"))
+    page = opened_page(chromium, folder, f"notebooks/{path.stem}.html").page
+    lines = page.locator("[data-follows]").first
+    assert "You made no prediction." in lines.inner_text()
+    group = page.locator(f"#{lines.get_attribute('data-follows')}").get_by_role("radiogroup")
+    for option in group.locator("label").all():
+        option.click()
+        assert f"You predicted: {option.inner_text()}." in lines.inner_text()
+        assert "As predicted." in lines.inner_text() or "A surprise" in lines.inner_text()
+    page.close()
 
 
-def unpacked(folder: Path, name: str) -> dict[str, Any]:
-    (packed,) = re.findall(r'"([\w+/=]+)";', (folder / "_static" / "explorers" / f"{name}.js").read_text())
-    return json.loads(zlib.decompress(base64.b64decode(packed), -15))
+# Scripts
 
 
-def test_explorers_are_light(folder: Path) -> None:
-    files = {path.stem: path.stat().st_size for path in (folder / "_static" / "explorers").iterdir()}
-    assert {name.partition("-")[0] for name in files} == {
-        type(explorer).__name__ for path in WITH_EXPLORERS for explorer, _ in explorers_of(path)
-    }
-    assert max(files.values()) <= HEAVIEST, files
+def test_explorers_are_the_grids_that_are_shipped(folder: Path) -> None:
+    files = [path.read_text(encoding="utf-8") for path in (folder / "_static" / "explorers").iterdir()]
+    shipped = {path.read_bytes() for path in DRAWN.iterdir()}
+    packed = {base64.b64decode(re.search(r'"([\w+/=]+)";', text)[1]) for text in files}  # type: ignore[index]
+    assert packed and packed <= shipped
 
 
-@with_explorers
-def test_files_hold_what_the_library_computes(folder: Path, path: Path) -> None:
-    """Thirty settings of each explorer, put together as the page does it."""
-    html = (folder / f"notebooks/{path.stem}.html").read_text(encoding="utf-8")
-    names = re.findall(r'data-grid="([^"]+)"', html)
-    for name, (explorer, _) in zip(names, explorers_of(path), strict=True):
-        grid, settings = unpacked(folder, name), list(explorer.grid())
-        if explorer.compare and explorer.compare != PIN:
-            explorer.controls[explorer.compare].value = choices(explorer.controls[explorer.compare])[0]
-        values = values_of(settings)
-        for setting in random.Random(0).sample(settings, min(30, len(settings))):
-            drawing, words = explorer.render({**explorer.settings, PIN: None, **setting})
-            place = place_of(setting, values)
-            before, after = grid["drawings"][place]
-            between = grid["layers"][0] if explorer.compare not in ("", PIN) else []
-            elements = "".join(grid["elements"][number] for number in before + between + after)
-            assert grid["said"][place] == words
-            assert elements == re.sub(r"<desc>.*?</desc>", "<desc></desc>", drawing)
-
-
-def test_the_same_explorer_gives_the_same_file(folder: Path) -> None:
-    """The file was written by another process."""
-    grid = grid_of(rl.PathExplorer())
-    assert (folder / "_static" / "explorers" / f"{grid.name}.js").read_text(encoding="utf-8") == grid.script()
-    assert grid_of(rl.PathExplorer(3, "new")).name == grid.name  # wherever it starts
-
-
-def test_a_second_result_that_is_no_layer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = gradient_flow.draw
-
-    def fading(result: Any, pinned: Any = None) -> str:  # the first curve changes with the second
-        return draw(result, pinned).replace("3.5", "3.5" if pinned is None or pinned == result else "1")
-
-    monkeypatch.setattr(rl.GradientFlowExplorer, "draw", staticmethod(fading))
-    monkeypatch.setattr(rl.GradientFlowExplorer, "grid", lambda self: iter(four_flows()))
-    with pytest.raises(ValueError, match="no layer"):
-        grid_of(rl.GradientFlowExplorer())
-
-
-def four_flows() -> list[dict[str, Any]]:
-    return [
-        {"depth": depth, "step": 0, "norm": norm, "shortcut": "with", "init": "He"}
-        for depth in (8, 20)
-        for norm in ("with", "without")
-    ]
-
-
-def test_the_last_control_may_depend_on_the_others() -> None:
-    values = values_of(list(rl.ArchitectureExplorer().grid()))
-    assert tuple(values["part"]) == architecture.view("152", "V1").parts  # the others have some of these
-    assert Grid("X", [], "", [], [], [], [], []).name.startswith("X-")
+def test_the_pages_have_the_notebooks_front_end_and_no_script_of_their_own(folder: Path) -> None:
+    source = (FRONT / "explorer.js").read_text(encoding="utf-8")
+    assert source.split("export default")[0] in (folder / "_static" / "explorer.js").read_text(encoding="utf-8")
+    assert (FRONT / "explorer.css").read_bytes() == (folder / "_static" / "explorer.css").read_bytes()
+    assert not list((ROOT / "docs").rglob("*.js"))
 
 
 # Lessons on their way to a page
@@ -533,19 +472,19 @@ def test_an_explorer_that_says_something_else_stops_the_build() -> None:
 
 def test_an_explorer_that_was_moved_before_it_was_shown_is_found() -> None:
     moved = rl.PathExplorer(9, "new")
-    source = "paths = rl.PathExplorer()", "paths.controls['blocks'].value = 9", "%matplotlib inline", "paths"
+    source = "paths = rl.PathExplorer()", "paths.set(blocks=9)", "%matplotlib inline", "paths"
     shown = html(lesson(*source, output={"text/plain": moved.text}))
-    assert moved.still().drawing in shown and 'data-grid="PathExplorer-' in shown
+    assert moved.still().drawing in shown and "&quot;grid&quot;: &quot;PathExplorer-" in shown
 
 
 def test_an_explorer_of_live_runs_becomes_a_still() -> None:
     shown = html(lesson("rl.TrainingReplay(live)", output={"text/plain": "plain-8 20%", "image/svg+xml": "<svg/>"}))
-    assert shown.startswith("<figure><img") and 'alt="plain-8 20%"' in shown and "data-grid" not in shown
+    assert shown.startswith("<figure><img") and 'alt="plain-8 20%"' in shown and "data-front" not in shown
 
 
 def test_curves_that_grow_are_only_words() -> None:
     output = {"text/plain": "The curves grow here.", "image/svg+xml": "<svg/>"}
-    assert html(lesson("LiveCurve('Error')", output=output)) == '<p class="explorer-said">The curves grow here.</p>'
+    assert html(lesson("LiveCurve('Error')", output=output)) == '<p class="resnet-said">The curves grow here.</p>'
 
 
 def test_a_hidden_solution_is_folded_and_state_is_dropped() -> None:
@@ -556,12 +495,12 @@ def test_a_hidden_solution_is_folded_and_state_is_dropped() -> None:
 
 
 def test_what_a_cell_printed_in_pieces_is_compared_as_one() -> None:
-    guess = Predict("Lower or higher?", ["lower", "higher"], "lower")
-    texts = lessons.compared(guess, "higher")
-    source = "guess = Predict('Lower or higher?', ['lower', 'higher'], 'lower')\nguess"
+    said = Predict("Lower or higher?", ["lower", "higher"]).comparison(None, "higher")
+    source = "guess = Predict('Lower or higher?', ['lower', 'higher'])\nguess"
     book = lesson(source, output={"text/plain": "Lower or higher?"})
-    pieces = ("error 3 < 4\n", texts[0][:20], texts[0][20:])
+    pieces = ("error 3 < 4\n", said[:20], said[20:])
     outputs = [new_output("stream", name="stdout", text=piece) for piece in pieces]
     book.cells.append(new_code_cell("guess.compare('higher')", outputs=outputs))
     shown = html(book)
-    assert "error 3 &lt; 4\n" in shown and "You predicted: lower." in shown and 'data-prediction="cell-1"' in shown
+    assert "error 3 &lt; 4\n" in shown and "You made no prediction." in shown and 'data-follows="cell-1"' in shown
+    assert "You predicted: lower." in shown and "You predicted: higher." in shown

@@ -87,44 +87,41 @@ def test_options_are_shuffled_the_same_way_every_time() -> None:
 
 def test_quiz_answers_with_the_reason_and_counts() -> None:
     quiz = Quiz("01-end")
-    assert quiz.score == "0 of 5 right, 5 not answered"
-    first, second, *_ = quiz.questions
-    right = next(option for option in first["options"] if option["correct"])
-    wrong = next(option for option in second["options"] if not option["correct"])
-    quiz.controls[first["id"]].value = right["text"]
-    quiz.controls[second["id"]].value = wrong["text"]
-    assert quiz.replies[first["id"]].value.startswith("✓ Right.")
-    assert quiz.replies[second["id"]].value.startswith("✗ Not this one.")
-    assert wrong["reason"].split()[0] in quiz.replies[second["id"]].value
-    assert quiz.score == "1 of 5 right, 3 not answered"
-    quiz.controls[second["id"]].value = next(option["text"] for option in second["options"] if option["correct"])
-    assert quiz.score == "2 of 5 right, 3 not answered"
+    assert quiz.score == f"0 of {len(quiz.questions)} right, {len(quiz.questions)} not answered" and quiz.answers == {}
+    sent = quiz.front.spec["questions"]
+    for question, written in zip(sent, quiz.questions, strict=True):
+        for option, answer in zip(question["options"], written["options"], strict=True):
+            verdict = "✓ Right. " if answer["correct"] else "✗ Not this one. "
+            assert option == {"text": answer["text"], "reason": verdict + answer["reason"]}
+    first, second, *rest = quiz.questions
+    right = [option["correct"] for option in first["options"]].index(True)
+    wrong = [option["correct"] for option in second["options"]].index(False)
+    quiz.front.state = {first["id"]: right, second["id"]: wrong}  # as the browser sends it
+    assert quiz.score == f"1 of {len(quiz.questions)} right, {len(rest)} not answered"
+    assert quiz.answers[first["id"]] == first["options"][right]["text"]
+    quiz.front.state = {**quiz.front.state, second["id"]: [o["correct"] for o in second["options"]].index(True)}
+    assert quiz.score.startswith("2 of ")
 
 
 def test_quiz_without_a_kernel_is_its_text() -> None:
-    bundle = Quiz("03-end")._repr_mimebundle_()
+    bundle, _ = Quiz("03-end")._repr_mimebundle_()
     assert bundle["text/plain"].startswith("1. ") and "   b) " in bundle["text/plain"]
     with pytest.raises(ValueError, match="name must be one of '00-warm-up', '00-end'"):
         Quiz("nonsense")
 
 
 def test_prediction_keeps_its_answer_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
-    guess = Predict("Higher or lower?", ["higher", "lower"], default="lower")
-    assert guess.answer == "lower"
+    guess = Predict("Higher or lower?", ["higher", "lower"])
+    assert guess.answer is None
+    guess.compare("higher")
+    assert capsys.readouterr().out == "You made no prediction.\nMeasured:      higher.\n"
+    guess.front.state = {"prediction": 1}
     guess.compare("higher")
     assert "You predicted: lower." in (said := capsys.readouterr().out) and "A surprise" in said
-    guess._choice.value = "higher"
+    guess.front.state = {"prediction": 0}
+    assert guess.answer == "higher"
     guess.compare("higher")
     assert "As predicted." in capsys.readouterr().out
-    assert guess._repr_mimebundle_()["text/plain"] == "Higher or lower?: higher / lower"
+    assert guess._repr_mimebundle_()[0]["text/plain"] == "Higher or lower?: higher / lower"
     with pytest.raises(ValueError, match="measured must be one of 'higher', 'lower'"):
         guess.compare("sideways")
-    with pytest.raises(ValueError, match="default must be one of"):
-        Predict("?", ["a", "b"], default="c")
-
-
-def test_who_has_not_chosen_made_no_prediction(capsys: pytest.CaptureFixture[str]) -> None:
-    guess = Predict("Which is deeper?", options=["plain-8", "plain-56"])
-    assert guess.answer is None
-    guess.compare("plain-56")
-    assert capsys.readouterr().out == "You made no prediction.\nMeasured:      plain-56.\n"

@@ -6,32 +6,29 @@ to say what the committed output says, so that a page shows what the lesson show
 """
 
 import ast
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nbformat import NotebookNode
 
-from pages.forms import comparison_html, explorer_html, prediction_html, quiz_html, still_html
-from pages.grids import Grid, grid_of
+from pages.forms import Script, comparison_html, explorer_html, questions_html, script_of, still_html
 from resnet_lib import widgets
 from resnet_lib.teaching.quiz import Predict, Quiz
 from resnet_lib.widgets.explorer import Explorer
-from resnet_lib.widgets.panel import VIEW
+from resnet_lib.widgets.front import VIEW
 
 EXPLORERS = [kind for kind in vars(widgets).values() if isinstance(kind, type) and issubclass(kind, Explorer)]
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (*EXPLORERS, Quiz, Predict, widgets.LiveCurve)}
 
 
-def page_of(lesson: NotebookNode) -> list[Grid]:
+def page_of(lesson: NotebookNode) -> list[Script]:
     """Change a lesson in place into what its page shows; gives the grids that its explorers look up.
 
     ValueError if an explorer shows something else than the committed output.
     """
     lesson.metadata.pop("widgets", None)
     cells = [cell for cell in lesson.cells if cell.cell_type == "code"]
-    grids: list[Grid] = []
+    grids: list[Script] = []
     predictions: dict[str, Predict] = {}
     for number, (cell, call) in enumerate(zip(cells, calls_shown(cell.source for cell in cells), strict=True), 1):
         fold(cell)
@@ -79,27 +76,24 @@ def made_by(call: ast.Call | None) -> Any:
     return kind(*arguments, **options)
 
 
-def html_of(shown: Any, data: dict[str, str], identifier: str, grids: list[Grid]) -> str:
+def html_of(shown: Any, data: dict[str, str], identifier: str, grids: list[Script]) -> str:
     """What stands on the page in place of a live view."""
     if isinstance(shown, Explorer):
         move(shown, data["text/plain"])
-        grids.append(grid_of(shown))
-        return explorer_html(shown, grids[-1], identifier)
-    if isinstance(shown, Quiz):
-        return quiz_html(shown, identifier)
-    if isinstance(shown, Predict):
-        return prediction_html(shown, identifier)
+        grids.append(script_of(shown))
+        return explorer_html(shown, grids[-1].name, identifier)
+    if isinstance(shown, Quiz | Predict):
+        return questions_html(shown, identifier)
     empty = isinstance(shown, widgets.LiveCurve)  # the frame of curves that grow while nets train
     return still_html(None if empty else data.get("image/svg+xml"), data["text/plain"])
 
 
 def move(explorer: Explorer, said: str) -> None:
     """Bring the explorer to the setting of which it says so: it may have been moved before it was shown."""
-    for setting in explorer.grid():
+    for setting in explorer.settings():
         if explorer.text == said:
             return
-        for name, value in setting.items():
-            explorer.controls[name].value = value
+        explorer.set(**setting)
     if explorer.text != said:
         raise ValueError(f"no setting of {type(explorer).__name__} says what the lesson shows; run it again: {said}")
 
@@ -123,24 +117,12 @@ def merge_streams(cell: NotebookNode) -> None:
 
 
 def follow_predictions(cell: NotebookNode, predictions: dict[str, Predict]) -> None:
-    """`guess.compare(…)` printed the default of an unattended run; on the page it says what the reader chose."""
+    """`guess.compare(…)` ran unattended, without a prediction; on the page it says what the reader chose."""
     for output in cell.outputs:
         for identifier, guess in predictions.items():
             for measured in guess.options:
-                texts = compared(guess, measured)
-                default = texts[guess.options.index(guess.answer)]
-                if default in output.get("text", ""):
-                    html = comparison_html(output.text, texts, default, identifier)
+                texts = [guess.comparison(answer, measured) for answer in (None, *guess.options)]
+                if texts[0] in output.get("text", ""):
+                    html = comparison_html(output.text, texts, identifier)
                     output.update(output_type="display_data", data={"text/html": html}, metadata={})
                     del output["name"], output["text"]
-
-
-def compared(guess: Predict, measured: str) -> Sequence[str]:
-    """What `compare` prints for each option, were it chosen."""
-    texts = []
-    for option in guess.options:
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            Predict(guess.question, guess.options, option).compare(measured)
-        texts.append(printed.getvalue())
-    return texts

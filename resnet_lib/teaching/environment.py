@@ -6,7 +6,18 @@ from importlib import import_module
 
 import torch
 
-PACKAGES = ("torch", "numpy", "matplotlib", "PIL", "IPython", "ipywidgets", "torchinfo", "tqdm", "safetensors")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "matplotlib",
+    "PIL",
+    "IPython",
+    "ipywidgets",
+    "anywidget",
+    "torchinfo",
+    "tqdm",
+    "safetensors",
+)
 
 
 def environment_report(*, quiet: bool = False) -> bool:

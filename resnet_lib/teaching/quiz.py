@@ -1,7 +1,7 @@
-"""Predictions and quizzes: radio buttons whose answers stay in Python, with a reason for each wrong one.
+"""Predictions and quizzes: radio buttons, none of them chosen beforehand, and a reason for each answer of a quiz.
 
-Both show themselves as live buttons where there is a kernel and as text where there is none. Run unattended, a
-prediction takes its default and a quiz stays unanswered.
+Both show themselves as live buttons where there is a kernel and as text where there is none. Run unattended, nothing
+is chosen.
 """
 
 import json
@@ -14,8 +14,7 @@ from typing import Any
 from IPython.display import display
 
 from resnet_lib.arguments import require_choice
-from resnet_lib.widgets.panel import bundle, panel, radio, said
-from resnet_lib.widgets.svg import escape
+from resnet_lib.widgets.front import Front, bundle
 
 BANK = Path(__file__).parent / "questions.json"
 
@@ -37,64 +36,69 @@ class Predict:
     `compare`."""
 
     def __init__(self, question: str, options: Sequence[str], default: str | None = None):
-        if default is not None:
-            require_choice("default", default, options)
         self.question, self.options = question, tuple(options)
-        self._choice = radio(self.options, question, value=default)
-        self._box = panel([self._choice])
+        asked = {"id": "prediction", "question": question, "options": [{"text": option} for option in self.options]}
+        self.front = Front(spec={"title": "Prediction", "questions": [asked]})
 
     @property
     def answer(self) -> str | None:
-        return self._choice.value
+        chosen = self.front.state.get("prediction")
+        return None if chosen is None else self.options[chosen]
 
     def compare(self, measured: str) -> None:
         """Print the prediction beside what was measured. ValueError for something that was no option."""
         require_choice("measured", measured, self.options)
-        if self.answer is None:
-            print(f"You made no prediction.\nMeasured:      {measured}.")
-            return
-        print(f"You predicted: {self.answer}.")
-        print(f"Measured:      {measured}.")
-        print("As predicted." if self.answer == measured else "A surprise: say why in one sentence before you read on.")
+        print(self.comparison(self.answer, measured))
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        return bundle(self._box, f"{self.question}: {' / '.join(self.options)}")
+    def comparison(self, answer: str | None, measured: str) -> str:
+        """What `compare` says of an answer."""
+        if answer is None:
+            return f"You made no prediction.\nMeasured:      {measured}."
+        verdict = "As predicted." if answer == measured else "A surprise: say why in one sentence before you read on."
+        return f"You predicted: {answer}.\nMeasured:      {measured}.\n{verdict}"
+
+    @property
+    def text(self) -> str:
+        return f"{self.question}: {' / '.join(self.options)}"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return bundle(self.front, self.text)
 
 
 class Quiz:
     """The questions of one quiz, "01-warm-up" or "01-end". Choosing an answer shows why it is right or wrong.
 
-    `answers` keeps what was chosen, by the question's id.
+    `answers` is what was chosen, by the question's id.
     """
 
     def __init__(self, name: str):
         require_choice("name", name, tuple(question_bank()))
         self.name, self.questions = name, question_bank()[name]
-        self.answers: dict[str, str] = {}
-        self.controls = {question["id"]: _buttons(question) for question in self.questions}
-        self.replies = {identifier: said() for identifier in self.controls}
-        for question in self.questions:
-            self._listen(question)
-        rows = [widget for pair in zip(self.controls.values(), self.replies.values(), strict=True) for widget in pair]
-        self._box = panel(rows)
+        asked = [
+            {
+                "id": question["id"],
+                "question": f"{number}. {question['question']}",
+                "options": [{"text": option["text"], "reason": reason(option)} for option in question["options"]],
+            }
+            for number, question in enumerate(self.questions, start=1)
+        ]
+        self.front = Front(spec={"title": f"Quiz {name}", "questions": asked})
 
-    def _listen(self, question: dict[str, Any]) -> None:
-        identifier = question["id"]
-
-        def answered(change: dict[str, Any]) -> None:
-            chosen = next(option for option in question["options"] if option["text"] == change["new"])
-            self.answers[identifier] = chosen["text"]
-            verdict = "✓ Right." if chosen["correct"] else "✗ Not this one."
-            self.replies[identifier].value = escape(f"{verdict} {chosen['reason']}")
-
-        self.controls[identifier].observe(answered, "value")
+    @property
+    def answers(self) -> dict[str, str]:
+        options = {question["id"]: question["options"] for question in self.questions}
+        return {identifier: options[identifier][chosen]["text"] for identifier, chosen in self.front.state.items()}
 
     @property
     def score(self) -> str:
         """Such as "2 of 5 right, 3 not answered"."""
-        right = [question for question in self.questions if self.answers.get(question["id"]) == _correct(question)]
+        right = sum(
+            option["correct"] and self.answers.get(question["id"]) == option["text"]
+            for question in self.questions
+            for option in question["options"]
+        )
         missing = len(self.questions) - len(self.answers)
-        return f"{len(right)} of {len(self.questions)} right" + (f", {missing} not answered" if missing else "")
+        return f"{right} of {len(self.questions)} right" + (f", {missing} not answered" if missing else "")
 
     @property
     def text(self) -> str:
@@ -110,14 +114,10 @@ class Quiz:
     def show(self) -> None:
         display(self)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        return bundle(self._box, self.text)
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return bundle(self.front, self.text)
 
 
-def _correct(question: dict[str, Any]) -> str:
-    return next(option["text"] for option in question["options"] if option["correct"])
-
-
-def _buttons(question: dict[str, Any]) -> Any:
-    """One group of radio buttons, none chosen."""
-    return radio([option["text"] for option in question["options"]], question["question"])
+def reason(option: dict[str, Any]) -> str:
+    """What follows when this option is chosen."""
+    return f"{'✓ Right.' if option['correct'] else '✗ Not this one.'} {option['reason']}"

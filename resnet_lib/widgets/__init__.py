@@ -1,6 +1,7 @@
-"""Explorers, live curves and plots: what a lesson shows. Each drawing comes with the same in words."""
+"""Explorers, live curves, plots and drawings: what a lesson shows. Each comes with the same in words."""
 
 from resnet_lib.widgets.architecture import ArchitectureExplorer
+from resnet_lib.widgets.explorer import Explorer
 from resnet_lib.widgets.figures import blocks_figure, bottleneck_figure, columns_figure, line_figure, paths_figure
 from resnet_lib.widgets.gradient_flow import GradientFlowExplorer
 from resnet_lib.widgets.landscape import LandscapeExplorer
@@ -27,3 +28,17 @@ __all__ = [
     "paths_figure",
     "plot_curves",
 ]
+
+
+def shipped() -> tuple[Explorer, ...]:
+    """An explorer for each grid that comes with the library."""
+    kinds = (
+        ShortcutExplorer,
+        GradientFlowExplorer,
+        ArchitectureExplorer,
+        LesionExplorer,
+        PathExplorer,
+        LandscapeExplorer,
+    )
+    replays = (("degradation-sweep", None), ("degradation-sweep", "plain"), ("trained-nets", None))
+    return (*(kind() for kind in kinds), *(TrainingReplay(runs, nets=nets) for runs, nets in replays))

@@ -1,21 +1,25 @@
 """ArchitectureExplorer: the nets of the papers block by block, each open to view, two nets above one another."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import groupby, product
 from typing import Any
 
-from resnet_lib.probes.costs import Cost, CostTable
-from resnet_lib.widgets.explorer import Explorer, Settings, select
-from resnet_lib.widgets.nets import WHOLE, NetView, field, view
-from resnet_lib.widgets.panel import radio
-from resnet_lib.widgets.svg import BLUE, GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, tag, text
+import torch
+
+from resnet_lib.models.blocks import PreActBasicBlock
+from resnet_lib.models.resnet import PRESETS, Config, build
+from resnet_lib.probes.costs import Cost, CostTable, cost_table
+from resnet_lib.widgets.explorer import Control, Explorer, Setting
+from resnet_lib.widgets.svg import BLUE, GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, second, tag, text
 
 TITLE = "Architectures, block by block: the taller, the larger the image"
 HEIGHT = 660
 NETS = ("18", "34", "50", "101", "152", "plain-18", "plain-34")
 VERSIONS = ("V1", "V1.5", "V2")
 NONE = "none"
+WHOLE = "whole net"
 FILLS = {"layer1": SKY, "layer2": ORANGE, "layer3": GREEN, "layer4": PURPLE}
 COLUMNS: tuple[tuple[str, int, str], ...] = (
     ("layer", 30, "start"),
@@ -30,6 +34,105 @@ HEIGHTS = {112: 96, 56: 84, 28: 66, 14: 50, 7: 36}  # pixels drawn for the side 
 
 
 @dataclass(frozen=True)
+class NetView:
+    """A net, its layers in order, and what its parts cost."""
+
+    name: str
+    table: CostTable
+
+    @cached_property
+    def blocks(self) -> dict[str, tuple[Cost, ...]]:
+        """The layers of each block: "layer1.0" first."""
+        groups = groupby((row for row in self.table.rows if block_of(row)), key=block_of)
+        return {name: tuple(rows) for name, rows in groups}
+
+    def rows(self, part: str) -> tuple[Cost, ...]:
+        """What is inside a part: stages of the net, blocks of a stage, layers of a block."""
+        if part == WHOLE:
+            return self.table.stages
+        if part in self.blocks:
+            return self.blocks[part]
+        if part.startswith("layer"):
+            return tuple(
+                replace(CostTable(rows).total, name=name)
+                for name, rows in self.blocks.items()
+                if name.startswith(f"{part}.")
+            )
+        inside = [bool(block_of(row)) for row in self.table.rows]
+        first, last = inside.index(True), len(inside) - inside[::-1].index(True)
+        return self.table.rows[:first] if part == "stem" else self.table.rows[last:]
+
+
+def parts_of(layers: Sequence[int]) -> tuple[str, ...]:
+    """What can be opened in a net with so many blocks in each stage."""
+    names = [WHOLE, "stem"]
+    for stage, blocks in enumerate(layers, start=1):
+        names += [f"layer{stage}", *(f"layer{stage}.{block}" for block in range(blocks))]
+    return (*names, "head")
+
+
+def field(view: NetView) -> int:
+    """The receptive field of the last feature map."""
+    return max(row.receptive_field for rows in view.blocks.values() for row in rows)
+
+
+def config_of(net: str, version: str) -> Config:
+    """The architecture by depth and version. Basic blocks do not know V1 from V1.5; plain nets have one version."""
+    if net.startswith("plain"):
+        return PRESETS[net.replace("-", "")]
+    if version == "V2" and f"resnet{net}v2" in PRESETS:
+        return PRESETS[f"resnet{net}v2"]
+    preset = PRESETS[f"resnet{net}"]
+    if version == "V2":
+        return replace(preset, block=PreActBasicBlock)
+    return replace(preset, stride_on="1x1" if version == "V1" else "3x3")
+
+
+def title_of(net: str, version: str) -> str:
+    return net if net.startswith("plain") else f"ResNet-{net} {version}"
+
+
+@lru_cache(64)
+def view(net: str, version: str) -> NetView:
+    """Run the net on a tensor without numbers. Of the middle blocks of a stage, which are all alike, one runs."""
+    config = config_of(net, version)
+    with torch.device("meta"):
+        small = build(config, layers=tuple(min(number, 3) for number in config.layers))
+    return NetView(title_of(net, version), CostTable(tuple(_repeated(cost_table(small).rows, config.layers))))
+
+
+def _repeated(rows: tuple[Cost, ...], layers: tuple[int, ...]) -> Iterator[Cost]:
+    """Put the middle blocks back: each costs what the one that ran costs, and sees a step further."""
+    wider = seen = 0  # what the blocks put back add to what all later layers see; what the block before saw
+    for block, group in groupby(rows, key=lambda row: block_of(row) or row.name):
+        inside = list(group)
+        number = layers[int(block[5]) - 1] if block_of(inside[0]) else 0
+        copies = number - 2 if number > 3 and block.endswith(".1") else 1
+        sees = max(row.receptive_field for row in inside)  # of a projection, which runs last, it is less
+        step = sees - seen
+        for copy in range(copies):
+            for row in inside:
+                yield replace(
+                    row,
+                    name=_renumbered(row.name, number, copy) if number > 3 else row.name,
+                    receptive_field=row.receptive_field + wider + copy * step,
+                )
+        wider += (copies - 1) * step
+        seen = sees
+
+
+def _renumbered(name: str, number: int, copy: int) -> str:
+    """Block 1 of the three that ran stands for 1 … n - 2, block 2 for the last."""
+    stage, index, *rest = name.split(".")
+    return ".".join([stage, {"0": "0", "1": str(1 + copy), "2": str(number - 1)}[index], *rest])
+
+
+def block_of(row: Cost) -> str:
+    """ "layer1.0" for "layer1.0.conv1", "" for layers outside the stages."""
+    return ".".join(row.name.split(".")[:2]) if row.name.startswith("layer") else ""
+
+
+@dataclass(frozen=True)
 class Architectures:
     """One net or two, and the part that is open."""
 
@@ -40,15 +143,15 @@ class Architectures:
 
 def compute(net: str, version: str, beside: str, part: str) -> Architectures:
     """`beside` is the name of a second net with its version, such as "50 V2", or "none"."""
-    second = None if beside == NONE else view(*(beside.split(" ") if " " in beside else (beside, "V1")))
-    return Architectures(view(net, version), second, part)
+    other = None if beside == NONE else view(*(beside.split(" ") if " " in beside else (beside, "V1")))
+    return Architectures(view(net, version), other, part)
 
 
 def total(view: NetView) -> str:
     cost = view.table.total
     return (
         f"{view.name}: {cost.parameters:,} parameters, {cost.macs / 1e9:.2f} G multiply-adds, "
-        f"{cost.activation_bytes / 1e6:.0f} MB of activations an image, sees {field(view)} pixels"
+        f"{cost.activation_bytes / 1e6:.0f} MB of activations per image, sees {field(view)} pixels"
     )
 
 
@@ -57,7 +160,7 @@ def describe(result: Architectures) -> str:
     if result.part != WHOLE:
         cost = CostTable(result.net.rows(result.part)).total
         work = f"{cost.parameters:,} parameters, {cost.macs / 1e6:,.0f} M multiply-adds"
-        words += f". {result.part} puts out {shape(cost)}, {work}"
+        words += f". {result.part} outputs {shape(cost)}, {work}"
     return f"{words}. Beside it {total(result.beside)}." if result.beside else f"{words}."
 
 
@@ -69,9 +172,9 @@ def draw(result: Architectures) -> str:
     parts = [text(30, 30, TITLE, size=18, font_weight=600)]
     parts += _net(result.net, 52, result.part, clickable=True)
     if result.beside:
-        parts += _net(result.beside, 222, WHOLE, clickable=False)
+        parts.append(second(*_net(result.beside, 222, WHOLE, clickable=False)))
     else:
-        parts.append(text(30, 290, "Choose a net beside it to compare.", fill=SOFT))
+        parts.append(second(text(30, 290, "Choose a net beside it to compare.", fill=SOFT)))
     parts += _inside(result)
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
@@ -84,8 +187,7 @@ def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
     parts.append(text(870, top + 14, figures, anchor="end"))
     middle, x, free = top + 74, 100.0, 0.0
     width = min(46.0, 640 / len(net.blocks) - 2)
-    order = list(net.parts)
-    parts += _cell(net, "stem", 30, middle, 58, HEIGHTS[112], LINE, part, order, clickable)
+    parts += _cell(net, "stem", 30, middle, 58, HEIGHTS[112], LINE, part, clickable)
     for name, rows in net.blocks.items():
         stage = name.split(".")[0]
         if name.endswith(".0"):
@@ -96,10 +198,10 @@ def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
             parts.append(text(x, middle + (82 if lower else 64), label, size=13, fill=SOFT))
             free = max(free, x + 7.5 * len(label)) if not lower else free
         side = rows[-1].shape[-1]
-        parts += _cell(net, name, x, middle, width, HEIGHTS[side], FILLS[stage], part, order, clickable)
+        parts += _cell(net, name, x, middle, width, HEIGHTS[side], FILLS[stage], part, clickable)
         parts += _shortcut(rows, x, middle - HEIGHTS[side] / 2, width)
         x += width + 2
-    return parts + _cell(net, "head", x + 10, middle, 58, 30, LINE, part, order, clickable)
+    return parts + _cell(net, "head", x + 10, middle, 58, 30, LINE, part, clickable)
 
 
 def _shortcut(rows: Sequence[Cost], x: float, top: float, width: float) -> list[str]:
@@ -114,10 +216,10 @@ def _shortcut(rows: Sequence[Cost], x: float, top: float, width: float) -> list[
 
 def _cell(
     net: NetView, name: str, x: float, middle: float, width: float, height: float, fill: str, part: str,
-    order: list[str], clickable: bool,
+    clickable: bool,
 ) -> list[str]:  # fmt: skip
     chosen = part != WHOLE and (name == part or name.startswith(f"{part}."))
-    attributes: dict[str, Any] = {"data_set": f"part:{order.index(name)}"} if clickable else {}
+    attributes: dict[str, Any] = {"data_set": f"part:{name}"} if clickable else {}
     drawn = tag(
         "rect",
         tag("title", name),
@@ -171,32 +273,17 @@ class ArchitectureExplorer(Explorer):
     compare = "beside"
 
     def __init__(self, net: str = "50", version: str = "V1.5", beside: str = NONE, part: str = WHOLE):
-        pairs = [f"{name} {v}" for name in NETS if not name.startswith("plain") for v in VERSIONS]
-        self._changing = False
-        super().__init__(
-            {
-                "net": select("net", NETS, net),
-                "version": radio(VERSIONS, "version", value=version, horizontal=True),
-                "beside": select("beside it", (NONE, *pairs, "plain-18", "plain-34"), beside),
-                "part": select("part", view(net, version).parts, part),
-            }
+        plain = tuple(name for name in NETS if name.startswith("plain"))
+        pairs = tuple(f"{name} {v}" for name in NETS if name not in plain for v in VERSIONS)
+        controls = (
+            Control("net", "net", "menu", NETS),
+            Control("version", "version", "radio", VERSIONS),
+            Control("beside", "beside it", "menu", (NONE, *pairs, *plain)),
+            Control("part", "part", "menu", parts_of(PRESETS["resnet152"].layers)),  # no other net has more
         )
+        super().__init__(controls, net=net, version=version, beside=beside, part=part)
 
-    def grid(self) -> Iterator[Settings]:
+    def settings(self) -> Iterator[Setting]:
         for net, version in product(NETS, VERSIONS):
-            for part in view(net, version).parts:
+            for part in parts_of(config_of(net, version).layers):
                 yield {"net": net, "version": version, "part": part}
-
-    def _moved(self, change: Any) -> None:
-        """Another net has other parts: keep the open one where there is one of its name."""
-        if self._changing:
-            return
-        parts = view(self.controls["net"].value, self.controls["version"].value).parts
-        control = self.controls["part"]
-        if control.options != parts:
-            self._changing = True
-            kept = control.value if control.value in parts else WHOLE
-            control.options = parts
-            control.value = kept
-            self._changing = False
-        self._show()

@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from resnet_lib.arguments import require_bool
 from resnet_lib.experiments.measured import DEPTHS, STEPS, flow_key, flow_net, load_grid, measure_flow
-from resnet_lib.widgets.explorer import PIN, Explorer, Settings, checkbox, select, steps
-from resnet_lib.widgets.panel import radio
-from resnet_lib.widgets.svg import BLUE, PURPLE, SOFT, VERMILION, Axes, box, path, picture, text
+from resnet_lib.widgets.explorer import PIN, Control, Explorer
+from resnet_lib.widgets.svg import BLUE, PURPLE, SOFT, VERMILION, Axes, path, picture, second, text
 
 TITLE = "How large the gradient is in every layer"
 HEIGHT = 470
 SOURCES = ("recorded", "live")
 INITS = {"He": "he", "torch's default": "torch"}
-NORMS, VARIANCES = (1e-12, 1e8), (1e-12, 1e12)  # the same for all settings, so that pictures can be compared
-LIVE_DEPTH = 20  # deeper nets take longer than a tenth of a second
+WAYS = ("with", "without")
+# The axes, each wider than those before it: as powers of ten, of the norms and of the variances, and the step of ticks.
+# What lies below the last is zero to a float or as good as zero, and is not drawn.
+AXES = (((-3, 3), (-2, 2), 1), ((-8, 8), (-8, 13), 4), ((-28, 8), (-28, 13), 8))
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Flow:
     variances: tuple[float | None, ...]  # after every block
     correlation: float | None  # of input gradients at neighbouring inputs
     error: float | None  # of the last 20 training batches
+
+    @property
+    def lost(self) -> int:
+        """How many gradients are zero, or too small for any axis."""
+        return sum(norm is not None and norm < 10.0 ** AXES[-1][0][0] for norm in self.norms)
 
     @property
     def name(self) -> str:
@@ -55,11 +62,11 @@ def compute(
 
 
 def power(value: float | None) -> str:
-    """1.5e+02 as 150, 3e-07 as 3e-7."""
+    """150.3 as 150, 3e-07 as 3e-7."""
     if value is None:
         return "no number"
     if 0.001 <= abs(value) < 1000 or value == 0:
-        return f"{value:.2g}"
+        return f"{float(f'{value:.2g}'):g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
@@ -69,14 +76,14 @@ def one(result: Flow) -> str:
     words = f"{result.name} ({result.source}): gradient norm {power(first)} in the first layer, "
     words += f"{power(middle)} in the middle, {power(last)} in the last"
     if result.correlation is not None:
-        words += f"; input gradients of neighbours are {result.correlation:.2f} alike"
+        words += f"; input gradients at neighbouring inputs correlate {result.correlation:.2f}"
     if result.error is not None:
         words += f"; error {result.error:.0%}"
-    if any(value is None for value in norms):
-        words += "; the net has diverged"
-    elif any(not NORMS[0] <= (value or 0) <= NORMS[1] for value in norms):
-        words += "; values beyond the axis are drawn at its edge"
-    return words
+    return (
+        words
+        + "; the net has diverged" * (None in norms)
+        + f"; {result.lost} layers get no gradient" * bool(result.lost)
+    )
 
 
 def describe(result: Flow, pinned: Flow | None = None) -> str:
@@ -84,38 +91,61 @@ def describe(result: Flow, pinned: Flow | None = None) -> str:
     return f"{one(result)}.{kept}"
 
 
+def level(result: Flow) -> int:
+    """The first of the AXES that hold all values of a result."""
+    for number, (norms, variances, _) in enumerate(AXES[:-1]):
+        for values, (low, high) in ((result.norms, norms), (result.variances, variances)):
+            if not all(value is None or 10.0**low <= value <= 10.0**high for value in values):
+                break
+        else:
+            return number
+    return len(AXES) - 1
+
+
 def draw(result: Flow, pinned: Flow | None = None) -> str:
     """Gradient norms on the left, forward variance on the right; a pinned setting as a thin dashed line."""
-    left = Axes(80, 96, 400, 270, (0, 1), NORMS, log_y=True)
-    right = Axes(590, 96, 280, 270, (0, 1), VARIANCES, log_y=True)
+    norms, variances, step = AXES[max(level(flow) for flow in (result, pinned) if flow)]
+    left = Axes(80, 96, 400, 270, (0, 1), _limits(norms), log_y=True)
+    right = Axes(590, 96, 280, 270, (0, 1), _limits(variances), log_y=True)
     ticks = {0.0: "first", 0.5: "middle", 1.0: "last"}
     parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    parts.append(left.frame(ticks, _powers(-12, 8), "convolution", "gradient norm of its weight"))
-    parts.append(right.frame(ticks, _powers(-12, 12), "block", "variance of its output"))
-    shown = [(result, VERMILION if not result.shortcut else BLUE, 3.5, None if result.shortcut else "7 4")]
+    parts.append(left.frame(ticks, _powers(norms, step), "convolution", "gradient norm of its weight (log axis)"))
+    parts.append(right.frame(ticks, _powers(variances, step), "block", "variance of its output (log axis)"))
+    style = {"stroke": BLUE if result.shortcut else VERMILION, "stroke_dasharray": None if result.shortcut else "7 4"}
+    parts += _flow(result, left, right, 424, stroke_width=3.5, **style)
+    kept = []
     if pinned and pinned != result:
-        shown.append((pinned, PURPLE, 2, "2 3"))
-    for number, (flow, colour, width, dash) in enumerate(shown):
-        style = {"stroke": colour, "stroke_width": width, "stroke_dasharray": dash}
-        parts += [left.curve(_points(flow.norms), **style), right.curve(_points(flow.variances), **style)]
-        y = 424 + 24 * number
-        parts += [path([(30, y), (64, y)], **style), text(74, y + 5, f"{flow.name} ({flow.source})")]
-        alike = "no number" if flow.correlation is None else f"{flow.correlation:.2f}"
-        parts.append(text(870, y + 5, f"neighbours' gradients {alike} alike", anchor="end", fill=SOFT))
-    if None in result.norms:
-        parts.append(box(150, 200, 260, 40, fill="none", stroke=VERMILION))
-        parts.append(text(280, 226, "✗ the net has diverged", anchor="middle"))
-    return picture(TITLE, describe(result, pinned), HEIGHT, *parts)
+        kept = _flow(pinned, left, right, 448, stroke_width=2, stroke=PURPLE, stroke_dasharray="2 3")
+    return picture(TITLE, describe(result, pinned), HEIGHT, *parts, second(*kept))
 
 
-def _powers(low: int, high: int) -> dict[float, str]:
-    return {10.0**power: f"1e{power}" for power in range(low, high + 1, 4)}
+def _flow(flow: Flow, left: Axes, right: Axes, y: float, **style: Any) -> list[str]:
+    """Both curves and the line that names them."""
+    parts = [left.curve(_points(flow.norms), **style), right.curve(_points(flow.variances), **style)]
+    parts += [path([(30, y), (64, y)], **style), text(74, y + 5, f"{flow.name} ({flow.source})")]
+    said = "no number" if flow.correlation is None else f"{flow.correlation:.2f}"
+    if None in flow.norms or flow.lost:
+        said = (
+            "✗ the net has diverged"
+            if None in flow.norms
+            else f"✗ no gradient in {flow.lost} of {len(flow.norms)} layers"
+        )
+        return [*parts, text(870, y + 5, said, anchor="end")]
+    return [*parts, text(870, y + 5, f"neighbours' gradients: correlation {said}", anchor="end", fill=SOFT)]
+
+
+def _limits(powers: tuple[int, int]) -> tuple[float, float]:
+    return 10.0 ** powers[0], 10.0 ** powers[1]
+
+
+def _powers(powers: tuple[int, int], step: int) -> dict[float, str]:
+    return {10.0**power: f"1e{power}" for power in range(powers[0], powers[1] + 1) if power % step == 0}
 
 
 def _points(values: tuple[float | None, ...]) -> list[tuple[float, float]]:
-    """Zero has no logarithm: it is drawn at the lower edge."""
-    last = max(len(values) - 1, 1)
-    return [(index / last, max(value, 1e-300)) for index, value in enumerate(values) if value is not None]
+    """What is no number, or nothing, is no point of the curve."""
+    last, least = max(len(values) - 1, 1), 10.0 ** AXES[-1][0][0]
+    return [(index / last, value) for index, value in enumerate(values) if value is not None and value >= least]
 
 
 class GradientFlowExplorer(Explorer):
@@ -127,7 +157,8 @@ class GradientFlowExplorer(Explorer):
 
     title, height = TITLE, HEIGHT
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
-    compare, live = PIN, ("source", "seed")
+    level = staticmethod(level)
+    compare, asks, live = PIN, "source", ("source", "seed")
 
     def __init__(
         self,
@@ -139,24 +170,15 @@ class GradientFlowExplorer(Explorer):
         *,
         shortcut_control: bool = True,
     ):
-        self._shortcut = shortcut
-        controls = {
-            "depth": steps("depth", DEPTHS, depth, 260),
-            "step": steps("training step", STEPS, step, 280),
-            "norm": radio(("with", "without"), "batch norm", value=norm, horizontal=True),
-            "shortcut": radio(("with", "without"), "shortcut", value=shortcut, horizontal=True),
-            "init": select("initialisation", tuple(INITS), init),
-            "source": radio(SOURCES, "measured", value="recorded", horizontal=True),
-            "seed": select("seed (live)", tuple(range(10)), 0),
-            PIN: checkbox("keep this setting to compare"),
-        }
-        if not shortcut_control:
-            del controls["shortcut"]
-        super().__init__(controls)
-
-    @property
-    def settings(self) -> Settings:
-        return {"shortcut": self._shortcut, **super().settings}
-
-    def is_slow(self, settings: Settings) -> bool:
-        return settings["source"] == "live" and settings["depth"] > LIVE_DEPTH
+        require_bool("shortcut_control", shortcut_control)
+        controls = (
+            Control("depth", "depth", "slider", DEPTHS),
+            Control("step", "training step", "slider", STEPS),
+            Control("norm", "batch norm", "radio", WAYS),
+            Control("shortcut", "shortcut", "radio", WAYS, hidden=not shortcut_control),
+            Control("init", "initialisation", "menu", tuple(INITS)),
+            Control("source", "measured", "radio", SOURCES),
+            Control("seed", "seed (live)", "menu", tuple(range(10))),
+            Control(PIN, "keep this setting to compare", "tick"),
+        )
+        super().__init__(controls, depth=depth, step=step, norm=norm, shortcut=shortcut, init=init)

@@ -1,23 +1,23 @@
 """LesionExplorer: take blocks out of trained nets, and see what they still can do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import ipywidgets
-
+from resnet_lib.arguments import require_choice
 from resnet_lib.experiments.measured import load_grid
-from resnet_lib.widgets.explorer import Explorer, checkbox
+from resnet_lib.widgets.explorer import Control, Explorer
 from resnet_lib.widgets.svg import BLUE, INK, LINE, PAPER, SOFT, VERMILION, box, path, picture, text
 
 TITLE = "Blocks taken out of trained nets"
 HEIGHT = 520
+BLOCKS = tuple(f"layer{stage}.{block}" for stage in (1, 2, 3) for block in range(3))
 
 
 @dataclass(frozen=True)
 class Lesion:
     """Test errors (recorded, eval mode). None: this plain net cannot do without a block that changes the shape."""
 
-    blocks: tuple[str, ...]
     deleted: tuple[str, ...]
     residual: float
     plain: float | None
@@ -32,11 +32,9 @@ def compute(**out: bool) -> Lesion:
     """`out` says for each block of the 20-layer nets, as `layer1_0=True`, whether it is taken out."""
     grid = load_grid("lesions")
     residual, plain = grid["residual-20"], grid["plain-20"]
-    blocks = tuple(residual["blocks"])
-    deleted = tuple(block for block in blocks if out.get(block.replace(".", "_")))
+    deleted = tuple(block for block in BLOCKS if out.get(block.replace(".", "_")))
     key = " ".join(deleted)
     return Lesion(
-        blocks,
         deleted,
         residual["errors"][key],
         plain["errors"].get(key),
@@ -61,12 +59,15 @@ def describe(result: Lesion) -> str:
 
 def draw(result: Lesion) -> str:
     parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    for index, block in enumerate(result.blocks):
+    for index, block in enumerate(BLOCKS):
         x, gone = 30 + 94 * index, block in result.deleted
         dash = "5 4" if gone else None
         edge, words = (VERMILION, f"✗ {block[5:]}") if gone else (INK, block[5:])
-        parts.append(box(x, 50, 82, 44, rx=5, fill=PAPER, stroke=edge, stroke_width=2, stroke_dasharray=dash))
-        parts.append(text(x + 41, 77, words, anchor="middle", fill=SOFT if gone else INK))
+        click = f"{block.replace('.', '_')}:{not gone}"
+        outline = {"stroke": edge, "stroke_width": 2, "stroke_dasharray": dash}
+        parts.append(box(x, 50, 82, 44, rx=5, fill=PAPER, data_set=click, **outline))
+        ink = SOFT if gone else INK
+        parts.append(text(x + 41, 77, words, anchor="middle", fill=ink, pointer_events="none"))
     parts += _bars(result)
     parts.append(text(30, 282, "56-layer nets, one block taken out at a time: test error", size=15, font_weight=600))
     parts.append(text(870, 282, "– cannot be taken out", anchor="end", fill=SOFT))
@@ -120,16 +121,16 @@ def _deep(errors: tuple[float | None, ...], bottom: float, colour: str, name: st
 class LesionExplorer(Explorer):
     """Tick blocks out of residual-20 and plain-20: all 512 subsets were measured on 2,000 test images.
 
-    After Veit et al. 2016. `deleted` are the blocks that are out at the start.
+    After Veit et al. 2016. A click on a block takes it out or puts it back. `deleted` are the blocks that are out at
+    the start.
     """
 
     title, height = TITLE, HEIGHT
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
 
-    def __init__(self, deleted: tuple[str, ...] = ("layer1.1",)):
-        blocks = load_grid("lesions")["residual-20"]["blocks"]
-        super().__init__({b.replace(".", "_"): checkbox(f"out: {b}", b in deleted) for b in blocks})
-
-    def rows(self) -> list[ipywidgets.Widget]:
-        layout = {"grid_template_columns": "repeat(3, 150px)", "grid_gap": "0 12px"}
-        return [ipywidgets.GridBox(list(self.controls.values()), layout=layout)]
+    def __init__(self, deleted: Sequence[str] = ("layer1.1",)):
+        for block in deleted:
+            require_choice("deleted", block, BLOCKS)
+        names = {block: block.replace(".", "_") for block in BLOCKS}
+        controls = [Control(name, f"out: {block}", "tick") for block, name in names.items()]
+        super().__init__(controls, **{names[block]: True for block in deleted})

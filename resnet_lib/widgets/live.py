@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable
-
-import ipywidgets
+from typing import Any
 
 from resnet_lib.training.history import History
-from resnet_lib.widgets.panel import bundle, panel, said
-from resnet_lib.widgets.svg import Axes, escape, net_style, path, picture, resolved, spread, text
+from resnet_lib.widgets.front import Front, bundle
+from resnet_lib.widgets.svg import Axes, net_style, path, picture, resolved, spread, text
 
 HEIGHT = 330
 SECONDS_BETWEEN = 0.25  # four drawings a second are smooth, and cost less than a hundredth of the training
 POINTS = 120  # per curve
 LAST = 20  # batches that a point is the mean of, as in History.final_error
+
+STATE: dict[str, Any] = {"place": [], "kept": None}  # there are no controls
 
 Run = tuple[str, tuple[tuple[int, float], ...], int]  # name, (step, error) pairs, steps in all
 
@@ -30,9 +31,9 @@ class LiveCurve:
         self.title, self.steps = title, steps
         self._runs: dict[str, Run] = {}
         self._drawn = 0.0
-        self._view = ipywidgets.HTML(draw(title, (), steps))
-        self._said = said(self.text)
-        self._box = panel([self._view, self._said])
+        self._said = self.text
+        spec = {"title": title, "controls": [], "grows": True, "live": [], "longest": ""}
+        self._front = Front(spec=spec, state=STATE, answer=self._answer())
 
     @property
     def text(self) -> str:
@@ -51,15 +52,20 @@ class LiveCurve:
             if finished or now - self._drawn > SECONDS_BETWEEN:
                 self._runs[name] = (name, tuple(points), total_steps)
                 self._drawn = now
-                self._view.value = draw(self.title, tuple(self._runs.values()), self.steps)
-                if finished:  # a screen reader hears results, not every step
-                    self._said.value = escape(self.text)
+                self._said = self.text if finished else self._said  # a screen reader hears results, not every step
+                self._front.answer = self._answer()
 
         return callback
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
-        drawing = resolved(draw(self.title, tuple(self._runs.values()), self.steps))
-        return bundle(self._box, f"{self.title}: the curves grow here while the nets train.", drawing)
+    def _drawing(self) -> str:
+        return draw(self.title, tuple(self._runs.values()), self.steps)
+
+    def _answer(self) -> dict[str, Any]:
+        return {"state": STATE, "drawing": self._drawing(), "text": self._said}
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        drawing = resolved(self._drawing())
+        return bundle(self._front, f"{self.title}: the curves grow here while the nets train.", drawing)
 
 
 def draw(title: str, runs: tuple[Run, ...], steps: int = 150) -> str:

@@ -1,4 +1,4 @@
-"""The five orders of He et al. 2016, figure 4, side by side: what stands on the branch, what behind the addition."""
+"""The five orders of He et al. 2016, figure 4, side by side: what stands on the branch, what after the addition."""
 
 from resnet_lib.models.orders import ORDERS
 from resnet_lib.widgets.explorer import Still
@@ -8,7 +8,7 @@ TITLE = "Five orders of the same layers"
 HEIGHT = 516
 FILLS = {"conv": PAPER, "BN": SKY, "ReLU": ORANGE}
 STEP, WIDE = 38, 172
-# On the branch; behind the addition.
+# On the branch; after the addition.
 PANELS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "original": (("conv", "BN", "ReLU", "conv", "BN"), ("ReLU",)),
     "BN after addition": (("conv", "BN", "ReLU", "conv"), ("BN", "ReLU")),
@@ -30,7 +30,7 @@ def orders_figure() -> Still:
 
 def _sentence(name: str) -> str:
     branch, after = PANELS[name]
-    return f"{name}: branch {', '.join(branch)}; behind the addition {', '.join(after) or 'nothing'}."
+    return f"{name}: branch {', '.join(branch)}; after the addition {', '.join(after) or 'nothing'}."
 
 
 def _panel(number: int, name: str) -> list[str]:

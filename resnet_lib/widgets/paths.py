@@ -5,8 +5,7 @@ from functools import lru_cache
 
 from resnet_lib.experiments.measured import load_grid
 from resnet_lib.probes.lesions import path_lengths
-from resnet_lib.widgets.explorer import Explorer, steps
-from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.explorer import Control, Explorer
 from resnet_lib.widgets.svg import BLUE, INK, ORANGE, SOFT, Axes, box, picture, text
 
 TITLE = "Paths through a residual net"
@@ -46,7 +45,7 @@ def describe(result: Paths) -> str:
     return (
         f"{result.blocks} blocks make {sum(result.counts):,} paths, through {middle(result.of_all):.1f} branches "
         "on average. "
-        f"In the {result.state} net, 95% of the gradient (recorded) comes by paths of at most {longest} branches; "
+        f"In the {result.state} net, 95% of the gradient (recorded) arrives by paths of at most {longest} branches; "
         f"the mean length, weighted by gradient, is {middle(result.shares):.1f}."
     )
 
@@ -81,9 +80,8 @@ class PathExplorer(Explorer):
     compute, draw, describe = staticmethod(compute), staticmethod(draw), staticmethod(describe)
 
     def __init__(self, blocks: int = 27, state: str = "trained"):
-        super().__init__(
-            {
-                "blocks": steps("residual blocks", BLOCKS, blocks),
-                "state": radio(STATES, "net", value=state, horizontal=True),
-            }
+        controls = (
+            Control("blocks", "residual blocks", "slider", BLOCKS),
+            Control("state", "net", "radio", STATES),
         )
+        super().__init__(controls, blocks=blocks, state=state)

@@ -1,21 +1,20 @@
 """TrainingReplay: runs that are over, played again step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-import ipywidgets
-
+from resnet_lib.arguments import require_choice
 from resnet_lib.experiments.records import load_records
 from resnet_lib.training.history import History
-from resnet_lib.widgets.explorer import Explorer, Settings
-from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.explorer import Control, Explorer, Setting
 from resnet_lib.widgets.svg import SOFT, Axes, net_style, path, picture, spread, text
 
 TITLE = "Training, played again"
 HEIGHT = 460
 PART = "part of the run (of 50)"
 FRAMES = 50  # of a run without epochs
+FEW = ("plain-8", "plain-56", "plain-110", "residual-56", "residual-110")  # of many nets, those that are shown
 LAST = 20  # batches that a point is the mean of
 MEASURES = {"training error": "train_error", "test error": "test_error"}
 
@@ -99,7 +98,8 @@ def _scale(low: float, high: float) -> tuple[tuple[float, float], dict[float, st
 class TrainingReplay(Explorer):
     """Scrub or play runs that are over.
 
-    `runs` is the name of a recorded experiment, or {"plain-56": history, …} of runs that have just finished. Runs with
+    `runs` is the name of a recorded experiment, or {"plain-56": history, …} of runs that have just finished. `nets` are
+    those that are shown: names, or "plain" or "residual" for all of a kind; by default all, or five of many. Runs with
     epochs show training and test error in eval mode, others the error of their training batches.
     """
 
@@ -107,43 +107,46 @@ class TrainingReplay(Explorer):
     draw, describe = staticmethod(draw), staticmethod(describe)
     plays = "moment"
 
-    def __init__(self, runs: str | Mapping[str, History] = "degradation-sweep", *, moment: int | None = None):
+    def __init__(
+        self,
+        runs: str | Mapping[str, History] = "degradation-sweep",
+        *,
+        nets: str | Sequence[str] | None = None,
+        moment: int | None = None,
+    ):
+        self._source, self._grid_name = "live", ""
         if isinstance(runs, str):
-            first: dict[str, History] = {}
+            self._source, self._grid_name = (
+                "recorded",
+                "-".join(["TrainingReplay", runs, *([nets] if isinstance(nets, str) else [])]),
+            )
+            recorded: dict[str, History] = {}
             for record in load_records(runs):
-                first.setdefault(record.net, record.history)
-            self._runs: dict[str, History] = first
-            self._source = "recorded"
-        else:
-            self._runs, self._source = dict(runs), "live"
-        if not self._runs or not all(len(run) for run in self._runs.values()):
+                recorded.setdefault(record.net, record.history)
+            if nets is None and len(recorded) > len(FEW):
+                nets = [name for name in FEW if name in recorded]
+            elif nets is not None and not isinstance(nets, str):
+                self._grid_name = ""
+            runs = recorded
+        if nets is not None:
+            chosen = [name for name in runs if name.startswith(f"{nets}-")] if isinstance(nets, str) else nets
+            for name in chosen or [str(nets)]:
+                require_choice("nets", name, tuple(runs))
+            runs = {name: runs[name] for name in chosen}
+        if not runs or not all(len(run) for run in runs.values()):
             raise ValueError("there is nothing to replay: pass {'plain-56': history} of runs that have been trained")
-        epochs = by_epoch(self._runs)
-        last = max(len(run.epochs) for run in self._runs.values()) if epochs else FRAMES
-        slider = ipywidgets.IntSlider(
-            moment or last,
-            1,
-            last,
-            description="epoch" if epochs else PART,
-            layout={"width": "480px"},
-            style={"description_width": "auto"},
-        )
-        self._play = ipywidgets.Play(value=1, min=1, max=last, interval=300 if epochs else 120, show_repeat=False)
-        ipywidgets.jslink((self._play, "value"), (slider, "value"))
-        self._play.value = slider.value
-        measures = tuple(MEASURES) if epochs else ("error of the last 20 training batches",)
-        controls: dict[str, ipywidgets.Widget] = {"moment": slider}
-        if epochs:
-            controls["measure"] = radio(measures, "show", value=measures[0], horizontal=True)
-        self._measure = measures[0]
-        super().__init__(controls)
+        self._runs = dict(runs)
+        epochs = by_epoch(runs)
+        last = max(len(run.epochs) for run in runs.values()) if epochs else FRAMES
+        self._measure = next(iter(MEASURES)) if epochs else "error of the last 20 training batches"
+        self.interval = 300 if epochs else 120
+        moments = Control("moment", "epoch" if epochs else PART, "slider", tuple(range(1, last + 1)))
+        measures = (Control("measure", "show", "radio", tuple(MEASURES)),) if epochs else ()
+        super().__init__((moments, *measures), moment=last if moment is None else moment)
 
-    def rows(self) -> list[ipywidgets.Widget]:
-        line = ipywidgets.Box([self._play, *self.controls.values()])
-        line.layout = ipywidgets.Layout(flex_flow="row wrap", grid_gap="2px 18px")
-        return [line]
+    @property
+    def grid_name(self) -> str:
+        return self._grid_name
 
-    def render(self, settings: Settings) -> tuple[str, str]:
-        measure = settings.get("measure", self._measure)
-        result = compute(self._runs, self._source, measure, settings["moment"])
-        return draw(result), describe(result)
+    def measured(self, setting: Setting) -> Replay:
+        return compute(self._runs, self._source, setting.get("measure", self._measure), setting["moment"])

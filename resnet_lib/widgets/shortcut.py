@@ -10,8 +10,7 @@ from torch import nn
 from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut, fitting_shortcuts
 from resnet_lib.probes.costs import count_macs, count_parameters
-from resnet_lib.widgets.explorer import Explorer, select, steps
-from resnet_lib.widgets.panel import radio
+from resnet_lib.widgets.explorer import Control, Explorer
 from resnet_lib.widgets.svg import (
     BLUE,
     INK,
@@ -31,6 +30,7 @@ from resnet_lib.widgets.svg import (
 TITLE = "A block and its shortcut"
 HEIGHT = 530
 CHANNELS = (2, 4, 8, 16, 64, 128, 256)
+SIZES = (7, 14, 28, 56)
 OPTIONS = ("identity", "zero-pad", "projection")
 MIXED = -1  # an output channel that mixes all input channels
 MOST = 16  # channels that are drawn one by one
@@ -252,12 +252,13 @@ class ShortcutExplorer(Explorer):
     def __init__(
         self, in_channels: int = 4, out_channels: int = 8, stride: int = 2, size: int = 56, option: str = "zero-pad"
     ):
+        controls = (
+            Control("in_channels", "channels in", "slider", CHANNELS),
+            Control("out_channels", "channels out", "slider", CHANNELS),
+            Control("stride", "stride", "radio", (1, 2)),
+            Control("size", "image size", "menu", SIZES),
+            Control("option", "shortcut", "radio", OPTIONS),
+        )
         super().__init__(
-            {
-                "in_channels": steps("channels in", CHANNELS, in_channels, 270),
-                "out_channels": steps("channels out", CHANNELS, out_channels, 280),
-                "stride": radio((1, 2), "stride", value=stride, horizontal=True),
-                "size": select("image size", (7, 14, 28, 56), size),
-                "option": radio(OPTIONS, "shortcut", value=option, horizontal=True),
-            }
+            controls, in_channels=in_channels, out_channels=out_channels, stride=stride, size=size, option=option
         )
