@@ -2,7 +2,8 @@
 
 The loops run in turn, in pairs, each in a fresh process, on the same images with the same recipe; the ratio of a pair
 is what is compared. "Side by side" is what `experiment --workers` does: one net a core, their images counted together.
-Peak memory is that of the process.
+Peak memory is that of the process. With `--device cuda` the same loops run on a GPU, ours also with bfloat16 and with
+`deterministic`.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -31,9 +33,10 @@ CASES = {  # name: depth, width, image size, batch
     "resnet-20, 14×14": (20, 8, 14, 64),
     "resnet-56, 14×14": (56, 8, 14, 64),
 }
+ON_CUDA = {f"resnet-{depth}, 32×32": (depth, 16, 32, 128) for depth in (20, 56, 110)}
 SPEEDS = Path(__file__).parents[1] / "docs" / "training-speed.txt"
 WARM_UP = 3  # steps
-RATIO, PIPELINE = 1.3, 0.05  # the bars
+RATIO, PIPELINE, RATIO_ON_CUDA = 1.3, 0.05, 3.0  # the bars
 
 
 def images(size: int) -> ImageSet:
@@ -48,6 +51,7 @@ def net(depth: int, width: int) -> nn.Module:
 
 def plain_loop(model: nn.Module, data: ImageSet, batch: int, steps: int) -> None:
     """What a tutorial writes: DataLoader, SGD, one-cycle, default memory layout, loss and error of every step."""
+    device = next(model.parameters()).device
     loader = DataLoader(TensorDataset(data.images, data.labels), batch_size=batch, shuffle=True, drop_last=True)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps, cycle_momentum=False)
@@ -55,6 +59,7 @@ def plain_loop(model: nn.Module, data: ImageSet, batch: int, steps: int) -> None
     model.train()
     while done < steps:
         for pictures, labels in loader:
+            pictures, labels = pictures.to(device), labels.to(device)
             optimizer.zero_grad()
             logits = model(pictures)
             loss = cross_entropy(logits, labels)
@@ -160,6 +165,30 @@ def column(case: str, steps: int, pairs: int) -> dict[str, str]:
     }
 
 
+def column_on_cuda(case: str, steps: int, pairs: int, device: str = "cuda") -> dict[str, str]:
+    """Images a second of the plain loop and of ours, in three ways, in turn; medians, and the ratio of bfloat16."""
+    depth, width, size, batch = ON_CUDA[case]
+    data = images(size)
+    loops: dict[str, Callable[[nn.Module, int], object]] = {
+        "plain loop": lambda model, n: plain_loop(model, data, batch, n)
+    }
+    for name, options in (
+        ("our loop", {}),
+        ("our loop, bfloat16", {"precision": "bfloat16"}),
+        ("our loop, deterministic", {"deterministic": True}),
+    ):
+        loops[name] = lambda model, n, options=options: train(model, data, Recipe(batch_size=batch, steps=n, **options))
+    speeds: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(pairs):
+        for name, loop in loops.items():
+            # The difference of a long run and a short one: without choosing kernels, and without capturing the graph.
+            short, long = (seconds(loop, net(depth, width).to(device), n) for n in (steps, 3 * steps))
+            speeds[name].append(batch * 2 * steps / (long - short))
+    found = {f"{name}, images/s": f"{median(of_loop):,.0f}" for name, of_loop in speeds.items()}
+    ratio = median(ours / plain for ours, plain in zip(speeds["our loop, bfloat16"], speeds["plain loop"], strict=True))
+    return {**found, f"bfloat16 / plain (bar: ≥ {RATIO_ON_CUDA})": verdict(ratio, ratio >= RATIO_ON_CUDA, ".2f")}
+
+
 def verdict(value: float, met: bool, form: str) -> str:
     return f"{value:{form}} {'met' if met else 'NOT MET'}"
 
@@ -175,17 +204,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", choices=("plain", "ours"), help=argparse.SUPPRESS)
-    parser.add_argument("--case", choices=CASES, help="one of the nets; default: all")
+    parser.add_argument("--case", choices={**CASES, **ON_CUDA}, help="one of the nets; default: all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--record", action="store_true", help="keep the table for docs/training.md")
     options = parser.parse_args(arguments)
     if options.only:
         print(*measure(options.only, options.case, options.steps))
         return 0
+    on_cuda = options.device == "cuda"
+    if on_cuda and not torch.cuda.is_available():
+        print("--device cuda: PyTorch sees no GPU here", file=sys.stderr)
+        return 1
+    if on_cuda and options.record:
+        print("--record keeps the table of a CPU; copy a GPU's", file=sys.stderr)
+        return 1
+    cases, measured = (ON_CUDA, column_on_cuda) if on_cuda else (CASES, column)
     columns = {}
-    for case in [options.case] if options.case else CASES:
+    for case in [options.case] if options.case else cases:
         print(f"measuring {case}", file=sys.stderr)
-        columns[case] = column(case, options.steps, options.pairs)
-    machine = f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        columns[case] = measured(case, options.steps, options.pairs)
+    where = torch.cuda.get_device_name() if on_cuda else f"{torch.get_num_threads()} threads"
+    machine = f"{platform.system()} {platform.machine()}, {where}, torch {torch.__version__}"
     text = f"{table(columns)}\n\n{machine}; medians of {options.pairs} pairs of {options.steps} steps.\n"
     print(text, end="")
     if options.record:
