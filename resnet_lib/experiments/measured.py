@@ -257,8 +257,9 @@ def _growth(norm: Callable[[Tensor], Tensor], relu: bool, seed: int, layers: int
 
 
 def shoes() -> Values:
-    """Error on new shoes after ten images of each kind, four ways, in twelve draws of the images: three trained bodies,
-    six random ones; lesson 09's recipe. A frozen body is in eval mode, a linear layer learns on its features."""
+    """Error on new shoes after ten images of each kind, four ways, in twelve draws of the images: the trained bodies of
+    no-shoes, six random ones; lesson 09's recipe. A frozen body is in eval mode, a linear layer learns on its features.
+    """
     train_set, test_set = (load_fashion_mnist(split).pooled().only(SHOES) for split in ("train", "test"))
     recipe = Recipe(batch_size=30, steps=60, peak_lr=0.03)
 
@@ -289,15 +290,16 @@ def shoes() -> Values:
         train(head, replace(few, images=scaled[0]), recipe, seed=number)
         return evaluate(head, replace(test_set, images=scaled[1])).error
 
+    trained_seeds = [record.seed for record in load_records("no-shoes") if record.weights]
     ways = {
-        "trained, all layers": (all_layers, True, 3),
-        "trained, frozen": (frozen, True, 3),
-        "from scratch": (all_layers, False, 3),
-        "random, frozen": (frozen, False, 6),
+        "random, frozen": (frozen, False, range(6)),
+        "trained, frozen": (frozen, True, trained_seeds),
+        "trained, all layers": (all_layers, True, trained_seeds),
+        "from scratch": (all_layers, False, range(3)),
     }
     values: Values = {}
     for way, (learn, trained, bodies) in ways.items():
-        errors = [[rounded(learn(trained, seed, number)) for number in range(12)] for seed in range(bodies)]
+        errors = [[rounded(learn(trained, seed, number)) for number in range(12)] for seed in bodies]
         values[way] = {"errors": errors}
         print(way, errors, flush=True)
     return values
