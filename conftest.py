@@ -13,7 +13,7 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 ROOT = Path(__file__).parent
-OFFLINE = ROOT / "tests" / "offline"  # its sitecustomize.py refuses every address but loopback
+OFFLINE = ROOT / "resnet_lib" / "teaching" / "offline"  # its sitecustomize.py refuses every address but loopback
 TIMES = ROOT / "docs" / "lesson-times.json"
 SOLUTION = "a solution"  # why a cell was left out
 

@@ -1,4 +1,4 @@
-"""The command line: list the experiments, run one, or train a net of your own."""
+"""The command line: list the experiments, run one, train a net of your own, or mark what a class handed in."""
 
 import argparse
 import dataclasses
@@ -34,6 +34,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     experiment.add_argument("--seeds", type=numbers, help="such as 0-19 or 0,2; default: all that are declared")
     experiment.add_argument("--nets", type=lambda text: text.split(","), help="such as plain-56,residual-56")
     experiment.add_argument("--workers", type=int, help="train so many nets side by side, one a core; default: 1")
+
+    marking = commands.add_parser("marks", help="run the notebooks that a class handed in: student × exercise")
+    marking.add_argument("folder", type=Path, help="with the notebooks, which are only read")
+    marking.add_argument("--to", type=Path, default=Path("marks"), help="folder for marks.csv and marks.html")
+    marking.add_argument("--seconds", type=float, default=300, help="for one notebook")
+    marking.add_argument("--memory", type=float, default=4, help="GB for one notebook, where the system can limit it")
+    marking.add_argument("--workers", type=int, default=2, help="notebooks at a time")
 
     training = commands.add_parser("train", help="train one net; also under torchrun, and again after an interruption")
     training.add_argument("--depth", type=int, default=20, help="6n + 2: 8, 20, 32, 56, 110")
@@ -114,6 +121,14 @@ def run_or_measure(options: argparse.Namespace) -> None:
         print(path)
 
 
+def mark_folder(options: argparse.Namespace) -> None:
+    from resnet_lib.teaching import marks
+
+    limits = {"seconds": options.seconds, "memory_gb": options.memory, "workers": options.workers}
+    for path in marks.write(marks.mark(options.folder, **limits), options.to):
+        print(path)
+
+
 def print_tables() -> None:
     print(f"{nets_table()}\n\n{runs_table()}")
     lessons = Path(__file__).resolve().parents[1] / "notebooks"
@@ -131,6 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
             print_tables()
         elif options.command == "train":
             train_one(options)
+        elif options.command == "marks":
+            mark_folder(options)
         else:
             run_or_measure(options)
     except (ValueError, OSError) as error:

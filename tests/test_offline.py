@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[1]
-OFFLINE = ROOT / "tests" / "offline"
+OFFLINE = ROOT / "resnet_lib" / "teaching" / "offline"
 
 
 def offline_python(code: str) -> str:
@@ -92,7 +92,12 @@ CELLS = [  # what the test expects, source, stored text, more of the cell
 
 def harness(folder: Path, cells: list, *words: str) -> subprocess.CompletedProcess:
     """Test a lesson of these cells as the course's own are tested."""
-    for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg", "tests/offline/sitecustomize.py"):
+    for name in (
+        "conftest.py",
+        "pyproject.toml",
+        "tests/nbval_sanitize.cfg",
+        "resnet_lib/teaching/offline/sitecustomize.py",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "notebooks").mkdir(exist_ok=True)
