@@ -1,0 +1,99 @@
+"""The two classes that the course started from, as its article names them, put right, and what lesson 06 adds.
+
+A learner writes each of them. Until theirs is right, the lesson goes on with these, and the checks compare with these.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from resnet_lib.models.resnet import ResNet as LibraryResNet
+
+
+class block(nn.Module):  # noqa: N801: the article's name
+    """The bottleneck of V1.5: (N, in_channels, H, W) -> (N, 4 * intermediate_channels, H / stride, W / stride)."""
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        intermediate_channels: int,
+        identity_downsample: nn.Module | None = None,
+        stride: int = 1,
+    ):
+        super().__init__()
+        out_channels = intermediate_channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, intermediate_channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(intermediate_channels)
+        self.conv2 = nn.Conv2d(intermediate_channels, intermediate_channels, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(intermediate_channels)
+        self.conv3 = nn.Conv2d(intermediate_channels, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.identity_downsample = identity_downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = relu(self.bn1(self.conv1(x)))
+        residual = relu(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        identity = x if self.identity_downsample is None else self.identity_downsample(x)
+        return relu(residual + identity)
+
+
+class ResNet(nn.Module):
+    """(N, image_channels, H, W) -> logits (N, num_classes). `layers` is the number of blocks of each stage."""
+
+    def __init__(self, block: type[nn.Module], layers: Sequence[int], image_channels: int, num_classes: int):
+        super().__init__()
+        self.in_channels = 64  # what the next block will receive
+        self.conv1 = nn.Conv2d(image_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = self._make_layer(block, layers[0], 64, stride=1)
+        self.layer2 = self._make_layer(block, layers[1], 128, stride=2)
+        self.layer3 = self._make_layer(block, layers[2], 256, stride=2)
+        self.layer4 = self._make_layer(block, layers[3], 512, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(512 * block.expansion, num_classes)  # type: ignore[operator]
+
+    def _make_layer(
+        self, block: type[nn.Module], num_residual_blocks: int, intermediate_channels: int, stride: int
+    ) -> nn.Sequential:
+        """One stage. Its first block strides, and is projected where the stride or the channels change."""
+        out_channels = intermediate_channels * block.expansion  # type: ignore[operator]
+        identity_downsample = None
+        if stride != 1 or self.in_channels != out_channels:
+            conv = nn.Conv2d(self.in_channels, out_channels, 1, stride, bias=False)
+            identity_downsample = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+        layers = [block(self.in_channels, intermediate_channels, identity_downsample, stride)]
+        self.in_channels = out_channels
+        layers += [block(out_channels, intermediate_channels) for _ in range(num_residual_blocks - 1)]
+        return nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+def ResNet152(img_channel: int = 3, num_classes: int = 1000) -> ResNet:  # noqa: N802: the article's name
+    """Stages of 3, 8, 36 and 3 blocks (He et al. 2015, table 1)."""
+    return ResNet(block, [3, 8, 36, 3], img_channel, num_classes)
+
+
+def macs_per_pixel(convolutions: Iterable[tuple[int, int, int]]) -> int:
+    """Multiply-adds per output pixel of convolutions (in_channels, out_channels, kernel) at stride 1, without bias."""
+    return sum(inputs * outputs * kernel**2 for inputs, outputs, kernel in convolutions)
+
+
+def article_key(key: str) -> str:
+    """The article's name for one of torchvision's: it calls a projection identity_downsample."""
+    return key.replace("downsample", "identity_downsample")
+
+
+def to_v1(net: LibraryResNet) -> None:
+    """Move the stride of every bottleneck from the 3×3 (V1.5) to the first 1×1 (V1), in place."""
+    for bottleneck in net.blocks().values():
+        conv1, conv2 = bottleneck.get_submodule("conv1"), bottleneck.get_submodule("conv2")
+        conv1.stride, conv2.stride = conv2.stride, (1, 1)
