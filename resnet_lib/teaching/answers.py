@@ -1,14 +1,20 @@
-"""The two classes that the course started from, as its article names them, put right, and what lesson 06 adds.
+"""What lessons 06, 07 and 10 go on with until a learner's own answer is right; their checks compare with it.
 
-A learner writes each of them. Until theirs is right, the lesson goes on with these, and the checks compare with these.
+`block` and `ResNet` are the two classes of the article that the course started from, under its names, put right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import max_pool2d, pad, relu
 
+from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet as LibraryResNet
+
+# Lesson 06
 
 
 class block(nn.Module):  # noqa: N801: the article's name
@@ -97,3 +103,100 @@ def to_v1(net: LibraryResNet) -> None:
     for bottleneck in net.blocks().values():
         conv1, conv2 = bottleneck.get_submodule("conv1"), bottleneck.get_submodule("conv2")
         conv1.stride, conv2.stride = conv2.stride, (1, 1)
+
+
+# Lesson 07
+
+
+def left_of_x(scales: Iterable[float]) -> float:
+    """The factor with which x arrives after blocks that compute scale · x + F(x)."""
+    return float(prod(scales))
+
+
+def first_gradient(branches: Sequence[Callable[[Tensor], Tensor]], x: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient at x of a chain x + F(x), from that at its end: the end's plus one term per branch."""
+    signals = [x]
+    for branch in branches:
+        signals.append(signals[-1] + branch(signals[-1]))
+    gradient = upstream
+    for branch, signal in zip(reversed(branches), reversed(signals[:-1]), strict=True):
+        gradient = gradient + torch.autograd.functional.vjp(branch, signal, gradient)[1]
+    return gradient
+
+
+def v2_net(depth: int) -> nn.Module:
+    """The pre-activation net for grey images of lesson 07, 8 channels wide."""
+    return cifar_resnet(depth, width=8, in_channels=1, preact=True)
+
+
+# Lesson 10
+
+
+def outputs_of(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """The output of every module below `net` by name, in the order in which they finished."""
+    outputs: dict[str, Tensor] = {}
+    hooks = []
+    for name, module in net.named_modules():
+        if name:
+            keep = lambda module, args, output, name=name: outputs.update({name: output.clone()})  # noqa: E731
+            hooks.append(module.register_forward_hook(keep))
+    try:
+        with torch.no_grad():
+            net(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def first_difference(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str | None:
+    """The first name, in the order of `theirs`, whose outputs differ by more than a thousandth of their size."""
+    for name, wanted in theirs.items():
+        if name in ours:
+            given = ours[name]
+            if given.shape != wanted.shape or (given - wanted).abs().max() > 1e-3 * wanted.abs().max():
+                return name
+    return None
+
+
+def our_keys(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of a published CIFAR-10 checkpoint under our names."""
+    state = checkpoint["state_dict"]
+    return {key.removeprefix("module.").replace("linear.", "fc."): value for key, value in state.items()}
+
+
+def pad_both_sides(x: Tensor, out_channels: int) -> Tensor:
+    """Every second pixel; half of the new channels, all zero, before those of x and half after."""
+    extra = (out_channels - x.shape[1]) // 2
+    return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, extra, extra))
+
+
+def torch_kernel(kernel: Tensor) -> Tensor:
+    """Keras's (height, width, in, out) -> torch's (out, in, height, width)."""
+    return kernel.permute(3, 2, 0, 1)
+
+
+def keras_pool(x: Tensor) -> Tensor:
+    """A border of zeros one pixel wide, then a 3×3 max-pool at stride 2."""
+    return max_pool2d(pad(x, (1, 1, 1, 1)), 3, stride=2)
+
+
+def folded_mean(running_mean: Tensor, bias: Tensor) -> Tensor:
+    """The running mean of a batch norm that takes over what a convolution's bias before it did."""
+    return running_mean - bias
+
+
+def recompute_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """New running statistics for every batch norm, the mean over `batches`. The net comes back in eval mode."""
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # every batch counts the same
+    net.train()
+    with torch.no_grad():
+        for batch in batches:
+            net(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    net.eval()
