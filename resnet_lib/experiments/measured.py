@@ -5,6 +5,7 @@ file. Whoever shows a value of one says "recorded". All are of width-8 nets on F
 where no other is named.
 """
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +18,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from resnet_lib.arguments import require_choice
-from resnet_lib.data.images import SHOES, ImageSet, load_fashion_mnist
+from resnet_lib.data.images import CIFAR10_CLASSES, SHOES, ImageSet, load_fashion_mnist
+from resnet_lib.data.photo import load_photo
 from resnet_lib.experiments.records import RECORDED, load_recorded_net, load_records, origin
-from resnet_lib.files import write_atomic
+from resnet_lib.files import cache_folder, check_hash, write_atomic
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
@@ -439,6 +442,57 @@ def loss_profiles() -> Values:
     return values
 
 
+# Four nets of github.com/akamaster/pytorch_resnet_cifar10 (BSD-2), by the sha256 of their files.
+PUBLISHED_CIFAR10 = {
+    "resnet20": "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8",
+    "resnet32": "d509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850",
+    "resnet44": "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4",
+    "resnet56": "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
+}
+
+
+class BothSides(nn.Module):
+    """Option A as the published nets have it: half of the new channels before those of x and half after."""
+
+    def __init__(self, extra: int):
+        super().__init__()
+        self.extra = extra
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
+
+
+def published_cifar10() -> Values:
+    """What published CIFAR-10 nets say of the cat, shrunk to 32 × 32 pixels, with their zeros and with ours.
+
+    The files lie in the cache folder, under "weights", by their published names such as resnet20-12fca82f.th.
+    """
+    values: Values = {}
+    photo = load_photo(resize=32, crop=32)  # standardised with ImageNet's mean and deviation, as they were trained
+    for name, sha256 in PUBLISHED_CIFAR10.items():
+        path = cache_folder() / "weights" / f"{name}-{sha256[:8]}.th"
+        content = path.read_bytes()
+        check_hash(path, content, sha256)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["state_dict"]
+        net = cifar_resnet(int(name.removeprefix("resnet"))).eval()
+        net.load_state_dict(
+            {key.removeprefix("module.").replace("linear", "fc"): value for key, value in state.items()}
+        )
+        says = {"at the end": _says(net, photo)}
+        for stage in net.stages()[1:]:
+            stage[0].downsample = BothSides((stage[0].out_channels - stage[0].in_channels) // 2)  # type: ignore
+        says["on both sides"] = _says(net, photo)
+        values[name] = {"file": path.name, "sha256": sha256, "says": says}
+    return values
+
+
+@torch.no_grad()
+def _says(net: ResNet, image: Tensor) -> list[Any]:
+    """The class that the net names, and its probability."""
+    share, index = net(image).softmax(1)[0].max(0)
+    return [CIFAR10_CLASSES[index], round(share.item(), 4)]
+
+
 GRIDS: dict[str, Callable[[], Values]] = {
     "gradient-grid": gradient_flow,
     "gradient-agreement": gradient_agreement_by_seed,
@@ -453,6 +507,7 @@ GRIDS: dict[str, Callable[[], Values]] = {
     "lesions-by-seed": lesions_by_seed,
     "trained-paths": trained_paths,
     "loss-profiles": loss_profiles,
+    "published-cifar10": published_cifar10,
 }
 
 

@@ -8,24 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
+from resnet_lib.experiments.measured import BothSides
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import PRESETS, ResNet, build
 from resnet_lib.models.weights import PARTS, keras_name_map
 from resnet_lib.probes.variants import scrambled
 from resnet_lib.training.loop import seeded
-
-
-class BothSides(nn.Module):
-    """Option A with half of the new channels before those of x and half after."""
-
-    def __init__(self, extra: int):
-        super().__init__()
-        self.extra = extra
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
 
 
 def cifar10_original(depth: int = 20) -> ResNet:
