@@ -50,7 +50,7 @@ class block(nn.Module):  # noqa: N801: the article's name
 class ResNet(nn.Module):
     """(N, image_channels, H, W) -> logits (N, num_classes). `layers` is the number of blocks of each stage."""
 
-    def __init__(self, block: type[nn.Module], layers: Sequence[int], image_channels: int, num_classes: int):
+    def __init__(self, block: Any, layers: Sequence[int], image_channels: int, num_classes: int):
         super().__init__()
         self.in_channels = 64  # what the next block will receive
         self.conv1 = nn.Conv2d(image_channels, 64, 7, stride=2, padding=3, bias=False)
@@ -61,13 +61,13 @@ class ResNet(nn.Module):
         self.layer3 = self._make_layer(block, layers[2], 256, stride=2)
         self.layer4 = self._make_layer(block, layers[3], 512, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * block.expansion, num_classes)  # type: ignore[operator]
+        self.fc = nn.Linear(512 * block.expansion, num_classes)
 
     def _make_layer(
-        self, block: type[nn.Module], num_residual_blocks: int, intermediate_channels: int, stride: int
+        self, block: Any, num_residual_blocks: int, intermediate_channels: int, stride: int
     ) -> nn.Sequential:
         """One stage. Its first block strides, and is projected where the stride or the channels change."""
-        out_channels = intermediate_channels * block.expansion  # type: ignore[operator]
+        out_channels = intermediate_channels * block.expansion
         identity_downsample = None
         if stride != 1 or self.in_channels != out_channels:
             conv = nn.Conv2d(self.in_channels, out_channels, 1, stride, bias=False)
@@ -101,8 +101,8 @@ def article_key(key: str) -> str:
 def to_v1(net: LibraryResNet) -> None:
     """Move the stride of every bottleneck from the 3×3 (V1.5) to the first 1×1 (V1), in place."""
     for bottleneck in net.blocks().values():
-        conv1, conv2 = bottleneck.get_submodule("conv1"), bottleneck.get_submodule("conv2")
-        conv1.stride, conv2.stride = conv2.stride, (1, 1)
+        block: Any = bottleneck
+        block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
 
 
 # Lesson 07

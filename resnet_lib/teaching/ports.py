@@ -22,8 +22,8 @@ def cifar10_original(depth: int = 20) -> ResNet:
     with seeded(0):
         net = scrambled(cifar_resnet(depth))
     for stage in net.stages()[1:]:
-        block = stage[0]
-        block.downsample = BothSides((block.out_channels - block.in_channels) // 2)  # type: ignore[union-attr]
+        block: Any = stage[0]
+        block.downsample = BothSides((block.out_channels - block.in_channels) // 2)
     return net  # type: ignore[return-value]
 
 

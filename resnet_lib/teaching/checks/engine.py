@@ -29,8 +29,13 @@ _room = threading.local()  # .signature: what the exercise asks for
 class Verdict:
     """What a check found. True when the answer is right; `keys` name the mistakes otherwise."""
 
-    def __init__(self, ok: bool, keys: tuple[str, ...], text: str):
-        self.ok, self.keys, self.text = ok, keys, text
+    def __init__(self, ok: bool, keys: tuple[str, ...], text: str, learners: Any = None):
+        self.ok, self.keys, self.text, self._learners = ok, keys, text, learners
+
+    def use(self, default: Any) -> Any:
+        """The learner's object if it is right, `default` otherwise; says which in one sentence."""
+        print("  The next cells use yours." if self.ok else "  Until yours is right, the next cells use the library's.")
+        return self._learners if self.ok else default
 
     def __bool__(self) -> bool:
         return self.ok
@@ -94,7 +99,7 @@ def _judge(body: Callable[[Any], str], learners: Any, signature: str, seconds: f
         lines.append("(What your code prints is left out here.)")
     head = f"✓ {name}: right." if ok else f"✗ {name}: not yet."
     body_lines = [textwrap.fill(line, 112, initial_indent="  ", subsequent_indent="  ") for line in lines]
-    return Verdict(ok, keys, "\n".join([head, *body_lines]))
+    return Verdict(ok, keys, "\n".join([head, *body_lines]), learners)
 
 
 class _Blanks(dict):
