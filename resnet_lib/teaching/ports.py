@@ -20,11 +20,12 @@ from resnet_lib.training.loop import seeded
 def cifar10_original(depth: int = 20) -> ResNet:
     """The published nets' architecture, weights drawn here; batch norms do something."""
     with seeded(0):
-        net = scrambled(cifar_resnet(depth))
+        net = cifar_resnet(depth)
+    scrambled(net)
     for stage in net.stages()[1:]:
         block: Any = stage[0]
         block.downsample = BothSides((block.out_channels - block.in_channels) // 2)
-    return net  # type: ignore[return-value]
+    return net
 
 
 def cifar10_checkpoint(net: ResNet) -> dict[str, Any]:
