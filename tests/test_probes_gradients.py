@@ -249,3 +249,18 @@ def test_the_facts_that_lesson_02_rests_on():
         correlation[shortcut] = gradient_correlation(model, data.images[:4])[0]
     assert growth[None] > 50 > growth["A"]
     assert correlation[None] < 0.15 < 0.25 < correlation["A"]
+
+
+def test_probes_work_whatever_the_default_device() -> None:
+    """Here "meta" stands for a GPU that is the default while the net is on the CPU."""
+    with seeded(0):
+        net = cifar_resnet(8, width=4, in_channels=1)
+    data = load_fashion_mnist("test").first(8).pooled()
+    torch.set_default_device("meta")
+    try:
+        assert len(gradient_correlation(net, data.images[:2], points=8, lags=2)) == 2
+        assert effective_receptive_field(net, 8, samples=2).device.type == "cpu"
+        assert len(loss_surface(net, data, points=3, dimensions=1).axis) == 3
+        assert branch_norms(net, data.images).keys() == activation_stats(net, data.images).keys()
+    finally:
+        torch.set_default_device(None)

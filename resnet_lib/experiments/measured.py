@@ -102,7 +102,7 @@ def gradient_flow() -> Values:
 def measure_agreement(net: ResNet) -> Values:
     """Of the first, the middle and the last convolution: the norms of gradient and weight, and their product, which
     does not depend on the weight's scale where a batch norm follows. Of such blocks: two batches' agreement. And how
-    alike neighbours' input gradients are. All in train mode."""
+    similar neighbours' input gradients are. All in train mode."""
     images, labels = test_images(128)
     halves = ((images[:64], labels[:64]), (images[64:], labels[64:]))
     by_name = gradient_norms(net, *halves[0])

@@ -160,7 +160,7 @@ def provenance(
 
 
 def origin(command: str) -> dict[str, Any]:
-    """The command, the code, the versions and the kind of machine behind a result."""
+    """The command, the code, the versions and the kind of machine that a result comes from."""
     return {
         "command": command,
         **code_state(),

@@ -1,4 +1,4 @@
-"""Several trainings side by side, each in a process of its own with its share of the threads.
+"""Several trainings side by side, each in its own process with its share of the threads.
 
 One net of 14 × 14 images cannot use two cores well: every layer is too short. Two nets can.
 """

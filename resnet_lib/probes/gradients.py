@@ -37,7 +37,7 @@ def gradient_agreement(
     """The cosine between the gradients of two mini-batches, for each block over all its parameters.
 
     A batch is (images (N, C, H, W), labels (N,)) or an `ImageSet`. 1: both batches want the same change of the
-    block; 0: they have nothing to say to each other; nan: a gradient is zero.
+    block; 0: the two are unrelated; nan: a gradient is zero.
     """
     result = {}
     blocks = {name: dict(block.named_parameters(name)) for name, block in named_blocks(model).items()}
@@ -52,7 +52,7 @@ def gradient_agreement(
 def gradient_correlation(
     model: nn.Module, images: Tensor, *, points: int = 64, lags: int = 8, training: bool = True
 ) -> tuple[float, ...]:
-    """Shattered gradients: how alike the input gradients at neighbouring inputs are (Balduzzi et al. 2017).
+    """Shattered gradients: how similar the input gradients at neighbouring inputs are (Balduzzi et al. 2017).
 
     images (2n, C, H, W): n straight lines, each of `points` inputs from images[2i] to images[2i + 1]. Returns the
     autocorrelation of the gradient along a line at lag 1, 2, …, `lags`, the mean over the lines. The one number to

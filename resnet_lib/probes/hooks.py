@@ -129,7 +129,7 @@ def checked(model: nn.Module, images: Tensor, labels: Tensor | None = None) -> t
             f"images must be a floating-point tensor of shape (N, C, H, W) with N of at least 1, got {got}"
         )
     if labels is None:
-        labels = torch.zeros(len(images), dtype=torch.int64)
+        labels = torch.zeros(len(images), dtype=torch.int64, device="cpu")
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         got = f"{labels.dtype} {tuple(labels.shape)}"
         raise ValueError(f"labels must be int64 of shape ({len(images)},), one an image; got {got}")

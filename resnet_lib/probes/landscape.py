@@ -71,7 +71,7 @@ def filter_normalised(model: nn.Module, seed: int) -> dict[str, Tensor]:
         if weight.ndim < 2:
             direction[name] = torch.zeros_like(weight)
             continue
-        noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype).to(weight.device)
+        noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype, device="cpu").to(weight.device)
         own, drawn = (x.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1)) for x in (weight, noise))
         direction[name] = noise * (own / drawn)
     return direction

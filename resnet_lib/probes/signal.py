@@ -1,4 +1,4 @@
-"""The forward pass: what the blocks put out, how much each branch adds, what a unit sees."""
+"""The forward pass: the outputs of the blocks, how much each branch adds, what a unit sees."""
 
 from functools import partial
 from math import nan
@@ -62,7 +62,7 @@ def layer_responses(model: nn.Module, images: Tensor, *, training: bool = False)
     def measure(name: str, x: Tensor, output: Tensor) -> None:
         if isinstance(layers[name], nn.Conv2d):
             last[:] = [(name, output)]
-        elif last and last[0][1] is x:  # this norm reads what that convolution put out
+        elif last and last[0][1] is x:  # this norm reads the output of that convolution
             name = last[0][0]
         else:
             return
@@ -120,7 +120,9 @@ def effective_receptive_field(
     name, module = find_layer(model, layer)
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     with undisturbed(model, training=False), watching({name: module}) as outputs:
-        noise = torch.randn(samples, first.in_channels, size, size, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(
+            samples, first.in_channels, size, size, generator=torch.Generator().manual_seed(seed), device="cpu"
+        )
         inputs = noise.to(first.weight).requires_grad_()
         model(inputs.clone())
         height, width = outputs[name].shape[2:]

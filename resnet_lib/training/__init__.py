@@ -1,1 +1,1 @@
-from resnet_lib.data import images as data  # noqa: F401  # where it was before it had a floor of its own
+from resnet_lib.data import images as data  # noqa: F401  # its old place
