@@ -3,7 +3,8 @@
 // An explorer looks its settings up in `grid`, which grids.py wrote; what stands in no grid is asked of the kernel, which
 // gives an `answer` for one state. On a page there is no kernel: `model.alone`.
 
-let made = 0; // so that labels of several explorers find their own controls
+// Labels find their own controls, and radio buttons their own group; each view may have this file to itself.
+const unique = () => `resnet-${Math.random().toString(36).slice(2)}`;
 
 function tag(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -86,7 +87,7 @@ async function unpacked(packed) {
 }
 
 function explorer(model, el, spec) {
-  const id = `resnet-${++made}`;
+  const id = unique();
   const names = spec.controls.map(control => control.name), at = name => names.indexOf(name);
   const left_out = control => control.hidden || (model.alone && spec.live.includes(control.name));
   const controls = spec.controls.map(control =>
@@ -255,7 +256,7 @@ function questions(model, el, spec) {
   const groups = spec.questions.map(question => {
     const reply = tag("p", {role: "status", "aria-live": "polite", class: "resnet-reply"});
     const words = question.options.map(option => option.text);
-    const [group, buttons] = radios(question.question, words, `resnet-${++made}`);
+    const [group, buttons] = radios(question.question, words, unique());
     if (question.options[0].reason) group.append(reply);
     const show = () => {
       const chosen = model.get("state")[question.id];
