@@ -32,7 +32,7 @@ from resnet_lib.models.resnet import (
     resnet152v2,
 )
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
-from resnet_lib.models.weights import load_keras_weights, load_pretrained
+from resnet_lib.models.weights import load_keras_weights, load_pretrained, load_weights
 from resnet_lib.probes.costs import CostTable, cost_table, count_macs, count_parameters, receptive_field
 from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
 from resnet_lib.probes.landscape import LossSurface, filter_normalised, loss_surface
@@ -119,6 +119,7 @@ __all__ = [
     "load_record",
     "load_recorded_net",
     "load_records",
+    "load_weights",
     "loss_surface",
     "path_lengths",
     "plain18",

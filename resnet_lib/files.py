@@ -19,13 +19,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RESNET_LIB_CACHE") or "~/.cache/resnet_lib").expanduser()
 
 
-def check_hash(path: Path, content: bytes, expected: str, algorithm: str = "sha256") -> None:
-    """DamagedFileError unless the hash of `content`, which was read from `path`, starts with `expected`."""
+def check_hash(
+    path: Path, content: bytes, expected: str, algorithm: str = "sha256", advice: str = "move it away and try again"
+) -> None:
+    """DamagedFileError, with `advice`, unless the hash of `content`, read from `path`, starts with `expected`."""
     found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
     if not found.startswith(expected):
         raise DamagedFileError(
             f"{path} is damaged or not the original: its {algorithm} is {found[: max(len(expected), 16)]}, "
-            f"expected {expected}. The file was left as it is; delete it and try again"
+            f"expected {expected}. The file was left as it is; {advice}"
         )
 
 

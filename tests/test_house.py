@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import resnet_lib as rl
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"arguments": 0, "files": 0, "urls": 0} | {
+FLOORS = {"arguments": 0, "files": 0, "urls": 0, "state_dicts": 0} | {
     name: number
     for number, names in enumerate(("models", "data", "training", "probes", "experiments", "widgets teaching"), start=1)
     for name in names.split()

@@ -606,8 +606,16 @@ def test_build_repeats_a_net_from_its_config():
             "block must be BasicBlock, Bottleneck, PreActBasicBlock or",
         ),
         (lambda: cifar_resnet(20, width=0), ValueError, "width must be an int of at least 1, got 0"),
-        (lambda: cifar_resnet(20, shortcut="D"), ValueError, "shortcut must be one of 'A', 'B', 'C', None, got 'D'"),
-        (lambda: resnet18(shortcut="b"), ValueError, "shortcut must be one of 'A', 'B', 'C', None, got 'b'"),
+        (
+            lambda: cifar_resnet(20, shortcut="D"),
+            ValueError,
+            "shortcut must be one of 'A', 'A-centred', 'B', 'C', None, got 'D'",
+        ),
+        (
+            lambda: resnet18(shortcut="b"),
+            ValueError,
+            "shortcut must be one of 'A', 'A-centred', 'B', 'C', None, got 'b'",
+        ),
         (lambda: resnet50(stride_on="2x2"), ValueError, "stride_on must be one of '3x3', '1x1', got '2x2'"),
         (lambda: resnet50(norm_eps=0.0), ValueError, "norm_eps must be a number above 0, got 0.0"),
         (lambda: resnet50(norm_eps=float("nan")), ValueError, "norm_eps must be a number above 0, got nan"),

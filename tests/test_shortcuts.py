@@ -100,6 +100,21 @@ def test_zero_pad_by_hand():
     assert y[0, 1:].tolist() == [[[0, 0], [0, 0]]] * 2
 
 
+def test_centred_zeros_stand_on_both_sides():
+    x = torch.arange(1.0, 33).view(1, 2, 4, 4)
+    for new, before in ((2, 1), (3, 1), (0, 0)):
+        y = ZeroPadShortcut(2, 2 + new, 2, centred=True)(x)
+        assert torch.equal(y[:, before : before + 2], x[:, :, ::2, ::2])
+        assert not y[:, :before].any() and not y[:, before + 2 :].any() and y.shape[1] == 2 + new
+    shortcut = make_shortcut("A-centred", 2, 4, 2)
+    assert torch.equal(shortcut(x), ZeroPadShortcut(2, 4, 2, centred=True)(x))
+    assert not torch.equal(shortcut(x), make_shortcut("A", 2, 4, 2)(x))
+    assert type(make_shortcut("A-centred", 4, 4)) is IdentityShortcut
+    assert repr(shortcut) == "ZeroPadShortcut(2, 4, stride=2, centred=True)"
+    with pytest.raises(TypeError, match="centred must be True or False, got 1"):
+        ZeroPadShortcut(2, 4, centred=1)
+
+
 def test_zero_pad_learns_nothing_and_passes_the_gradient_to_the_pixels_it_took():
     shortcut = ZeroPadShortcut(2, 4, stride=2)
     assert not shortcut.state_dict()
@@ -162,7 +177,7 @@ def test_channels_alone_ask_for_a_projection():
 
 @pytest.mark.parametrize("option", ["D", "a", "", 1, True])
 def test_an_unknown_option_is_named(option):
-    with pytest.raises(ValueError, match=r"shortcut must be one of 'A', 'B', 'C', None, got ") as caught:
+    with pytest.raises(ValueError, match=r"shortcut must be one of 'A', 'A-centred', 'B', 'C', None, got ") as caught:
         make_shortcut(option, 8, 8)
     assert repr(option) in str(caught.value)
 

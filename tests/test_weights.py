@@ -147,8 +147,9 @@ def test_files_from_before_batches_were_counted(published: Published, original: 
 
 def test_every_published_name_has_a_net_and_a_hash():
     for name, url in weights.WEIGHTS.items():
-        assert name.split(".")[0] in PRESETS
-        assert re.fullmatch(rf"\S+/models/{name.split('.')[0]}-[0-9a-f]{{8}}\.pth", url)
+        net = name.split(".")[0]
+        assert net in weights.MADE_FOR
+        assert re.fullmatch(rf"https://\S+/\w*models/{net.removeprefix('cifar_')}-[0-9a-f]{{8}}\.(pth|th)", url)
 
 
 def test_a_missing_file(published: Published, tmp_path: Path):
@@ -180,7 +181,11 @@ def test_a_damaged_file(published: Published, original: ResNet, where: str, dama
     expected = hashlib.sha256(content).hexdigest()[:8]
     found = hashlib.sha256(damaged).hexdigest()[:8]
     shown = str(path) if where != "server" else path.name
-    refused(DamagedFileError, shown, expected, found, **({"file": path} if where == "file" else {}))
+    error = ConnectionError if where == "server" else DamagedFileError
+    words = ["in place of the file"] if where == "server" else [expected, found, "left as it is", "was"]
+    message = refused(error, shown, *words[:2], **({"file": path} if where == "file" else {}))
+    assert "delete" not in message
+    assert ("load_weights(net, " in message) == (where == "file")  # it may be the reader's own
     assert path.read_bytes() == damaged  # left for inspection
     if where == "server":
         assert not list((published.folder / "cache").rglob("*.p*"))  # neither renamed nor left over
@@ -212,12 +217,12 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(published: Published, or
 def test_a_file_that_is_no_weights(published: Published, original: ResNet):
     refused(DamagedFileError, "plain weights", file=published.put(b"<html>404 not found</html>"))
     refused(ValueError, "tensors by name", file=published.save([1, 2]))
-    refused(ValueError, "tensors by name", file=published.save({"model": original.state_dict()}))
+    refused(ValueError, "tensors by name", "it holds nothing", file=published.save({}))
 
 
 def test_other_keys_and_shapes_are_listed(published: Published, original: ResNet):
     state = dict(original.state_dict())
-    state["head.weight"] = state.pop("fc.weight")
+    state["head.weight"] = state.pop("fc.weight")  # and a bias of another name
     state["layer1.0.conv1.weight"] = state["layer1.0.conv1.weight"][:, :32]
     message = refused(ValueError, file=published.save(state))
     for words in (
@@ -226,8 +231,10 @@ def test_other_keys_and_shapes_are_listed(published: Published, original: ResNet
         "head.weight is (1000, 512) in the weights, missing in the net",
     ):
         assert words in message
-    message = refused(ValueError, "bn1.weight", "more", file=published.save({}))
+    few = {"layer1.0.conv1.weight": original.state_dict()["layer1.0.conv1.weight"]}
+    message = refused(ValueError, "bn1.weight", "more", file=published.save(few))
     assert message.count("missing") == 4  # the first, not all hundred
+    refused(ValueError, "has no layer1.0.conv1.weight", "fc.weight", file=published.save({"fc.weight": torch.zeros(2)}))
     refused(ValueError, "fc.bias is () in the weights", file=published.save({**state, "fc.bias": torch.tensor(0.0)}))
 
 

@@ -16,9 +16,8 @@ STRIDE_ON = ("3x3", "1x1")
 
 
 class Block(nn.Module):
-    """What blocks share: the addition, and words for the day when it fails.
+    """What blocks share. A block is two steps, `residual` and `add`: replace one to see or change what a branch adds.
 
-    A block is two steps, `residual` and `add`. Who wants to see or to change what a branch adds replaces one of them.
     Its shortcut is called `downsample`, torchvision's name, so that published weights load.
     """
 
@@ -39,10 +38,6 @@ class Block(nn.Module):
         if isinstance(shortcut, nn.Module):
             return shortcut
         return make_shortcut(shortcut, self.in_channels, self.out_channels, self.stride, **projection)
-
-    def residual(self, x: Tensor) -> Tensor:
-        """F(x), the part that learns."""
-        raise NotImplementedError(f"{type(self).__name__} has no residual branch")
 
     def add(self, residual: Tensor, shortcut: Tensor) -> Tensor:
         """residual + shortcut, never broadcast: shapes that differ are a mistake, not a wish."""

@@ -22,7 +22,7 @@ class Config:
 
     block: type[Block]
     layers: tuple[int, ...]  # blocks in each stage
-    shortcut: str | None = "B"  # "A" zero-pad, "B" projection where shapes change, "C" everywhere, None = plain
+    shortcut: str | None = "B"  # "A", "A-centred" zero-pad, "B" projection where shapes change, "C" everywhere
     in_channels: int = 3
     num_classes: int = 1000
     width: int = 64  # channels of the stem and of the first stage; each stage doubles them

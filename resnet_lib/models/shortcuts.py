@@ -6,9 +6,9 @@ Every shortcut maps (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride)
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from resnet_lib.arguments import require_choice, require_int
+from resnet_lib.arguments import require_bool, require_choice, require_int
 
-OPTIONS = ("A", "B", "C", None)
+OPTIONS = ("A", "A-centred", "B", "C", None)
 
 
 class IdentityShortcut(nn.Module):
@@ -39,28 +39,32 @@ class ZeroPadShortcut(nn.Module):
 
     (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
 
-    The paper says only "extra zero entries padded". Like fb.resnet.torch we append them at the end;
-    akamaster's ResNet pads half on either side. Both compute the same function up to a permutation
-    of channels, but their weights do not fit each other.
+    The paper says only "extra zero entries padded". Like fb.resnet.torch we append them; `centred=True` (the option
+    "A-centred") puts half on either side, like akamaster's published CIFAR-10 nets. Both compute the same function
+    up to a permutation of channels, so weights of one fit the other by name and give wrong logits.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, *, centred: bool = False):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
             require_int(name, value)
+        require_bool("centred", centred)
         if out_channels < in_channels:
             raise ValueError(
                 f"zero-padding can only add channels, got {in_channels} → {out_channels}; "
                 f"use {fitting_shortcuts(in_channels, out_channels, stride)[0]}"
             )
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.centred = centred
 
     def forward(self, x: Tensor) -> Tensor:
         x = x[:, :, :: self.stride, :: self.stride]
-        return pad(x, (0, 0, 0, 0, 0, self.out_channels - self.in_channels))
+        new = self.out_channels - self.in_channels
+        before = new // 2 if self.centred else 0
+        return pad(x, (0, 0, 0, 0, before, new - before))
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}" + ", centred=True" * self.centred
 
 
 class ProjectionShortcut(nn.Sequential):
@@ -106,7 +110,7 @@ def make_shortcut(
         return ProjectionShortcut(in_channels, out_channels, stride, **projection)  # type: ignore[arg-type]
     if same_shape:
         return IdentityShortcut(in_channels, out_channels)
-    return ZeroPadShortcut(in_channels, out_channels, stride)
+    return ZeroPadShortcut(in_channels, out_channels, stride, centred=option == "A-centred")
 
 
 def fitting_shortcuts(in_channels: int | None, out_channels: int | None, stride: int = 1) -> list[str]:
