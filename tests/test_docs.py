@@ -82,6 +82,9 @@ def problem(command: str) -> str:
         return "" if words[2] == "…" or parse(words[2:]).command == words[2] else f"{words[2]} is not known"
     if words[:2] == ["-m", "benchmarks"]:
         return "" if (ROOT / "benchmarks" / f"{words[2]}.py").exists() else f"there is no benchmark {words[2]}"
+    if words[0] == "-m" and words[1].startswith("resnet_lib."):
+        runs = ROOT / words[1].replace(".", "/") / "__main__.py"
+        return "" if runs.exists() else f"{words[1]} is no command"
     if words[0] == "-m":
         return "" if words[1] in TOOLS else f"{words[1]} is no tool of the project"
     return "" if (ROOT / words[0]).exists() else f"there is no {words[0]}"
@@ -93,7 +96,7 @@ def test_commands_are_known(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["lab.py tset", "lab.py test tests/no.py", "-m benchmarks cooking", "-m cooking", "docs/cook.py"]
+    "command", ["lab.py tset", "lab.py test tests/no.py", "-m benchmarks cooking", "-m cooking", "-m resnet_lib.cooking", "docs/cook.py"]
 )
 def test_an_unknown_command_is_found(command: str) -> None:
     assert problem(f"python {command}")

@@ -209,6 +209,51 @@ def test_faults_of_a_workflow_are_found(fault: str) -> None:
     assert workflow_faults(broken)
 
 
+PUBLISHING = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8"))
+
+
+def publishing_faults(workflow: dict[str, Any]) -> list[str]:
+    """True is what YAML makes of the key `on`."""
+    steps = workflow["jobs"]["publish"]["steps"]
+    uses = [step["uses"] for step in steps if "uses" in step]
+    uploaded = next((step["with"]["path"] for step in steps if "upload-pages" in step.get("uses", "")), "")
+    built = next((step["run"] for step in steps if "run" in step), "")
+    setup = next((step["with"] for step in steps if "setup-python" in step.get("uses", "")), {})
+    checks = {
+        "an action is not pinned to a major version": all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", name) for name in uses),
+        "other branches are published": workflow[True]["push"] == {"branches": ["main"]},
+        "other rights": workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"},
+        "what is uploaded is not what was built": built == "python lab.py pages" and uploaded == "build/pages",
+        "the pages are not deployed last": "deploy-pages" in uses[-1] and "uses" in steps[-1],
+        "a python that is not supported": PYTHONS.contains(setup.get("python-version", "0")),
+    }
+    return [fault for fault, holds in checks.items() if not holds]
+
+
+def test_pages_are_published_as_they_are_built() -> None:
+    assert publishing_faults(PUBLISHING) == []
+    assert "sphinx" in dry_run("python lab.py pages") and "build/pages" in dry_run("python lab.py pages")
+
+
+@pytest.mark.parametrize("fault", ["branch", "rights", "folder", "order", "python", "main"])
+def test_faults_of_publishing_are_found(fault: str) -> None:
+    broken = copy.deepcopy(PUBLISHING)
+    steps = broken["jobs"]["publish"]["steps"]
+    if fault == "branch":
+        broken[True]["push"] = None
+    elif fault == "rights":
+        broken["permissions"]["contents"] = "write"
+    elif fault == "folder":
+        steps[3]["with"]["path"] = "docs"
+    elif fault == "order":
+        steps.pop()
+    elif fault == "python":
+        steps[1]["with"]["python-version"] = "3.9"
+    else:
+        steps[0]["uses"] = "actions/checkout@main"
+    assert publishing_faults(broken)
+
+
 # A room of learners
 
 
