@@ -111,7 +111,7 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     inside = [
         ROOT,
         ROOT / "resnet_lib",
-        *(ROOT / "resnet_lib" / part for part in ("data", "training", "experiments", "teaching", "widgets")),
+        *(ROOT / "resnet_lib" / part for part in ("models", "data", "training", "experiments", "teaching", "widgets")),
     ]
     assert len(files) > 3
     files -= {"build/colab/"}  # is made by a command

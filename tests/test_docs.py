@@ -96,7 +96,15 @@ def test_commands_are_known(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["lab.py tset", "lab.py test tests/no.py", "-m benchmarks cooking", "-m cooking", "-m resnet_lib.cooking", "docs/cook.py"]
+    "command",
+    [
+        "lab.py tset",
+        "lab.py test tests/no.py",
+        "-m benchmarks cooking",
+        "-m cooking",
+        "-m resnet_lib.cooking",
+        "docs/cook.py",
+    ],
 )
 def test_an_unknown_command_is_found(command: str) -> None:
     assert problem(f"python {command}")
