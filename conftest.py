@@ -16,6 +16,12 @@ ROOT = Path(__file__).parent
 OFFLINE = ROOT / "resnet_lib" / "teaching" / "offline"  # its sitecustomize.py refuses every address but loopback
 TIMES = ROOT / "docs" / "lesson-times.json"
 SOLUTION = "a solution"  # why a cell was left out
+# Cases that take long while another case of the same test stands for them; they get the marker `thorough`.
+THOROUGH = re.compile(
+    r"test_parity_\w+\.py::.*\[.*(101|152)"  # the largest nets: what a layer does it does in the smaller ones
+    r"|test_pages\.py::.*\[.*(0[1-9]|1\d)_"  # lessons in a browser, except lesson 00
+    r"|test_killed_twenty_times"
+)
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras reads it when it is first imported
 
@@ -36,6 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]):
     """After every plugin that sorts or shuffles: a lesson's cells run in one kernel, so they run in a row."""
+    for item in items:
+        if THOROUGH.search(item.nodeid):
+            item.add_marker("thorough")
     yield
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:

@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from conftest import THOROUGH
+
 ROOT = Path(__file__).parents[1]
 OFFLINE = ROOT / "resnet_lib" / "teaching" / "offline"
 
@@ -135,6 +137,21 @@ def test_a_learner_who_wrote_nothing(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and "2 passed, 1 skipped" in done.stdout and "not run here" not in done.stdout
+
+
+def test_what_takes_long_is_marked_by_its_case() -> None:
+    found = (
+        "tests/test_parity_keras.py::test_keras_computes_the_same[ResNet152V2]",
+        "tests/test_pages.py::test_page[03_residual_blocks-barriers]",
+    )
+    left = (
+        "tests/test_parity_keras.py::test_keras_computes_the_same[ResNet50V2]",
+        "tests/test_models.py::test_published_counts[resnet152]",
+        "tests/test_pages.py::test_page[00_start_here-barriers]",
+        "tests/test_notebooks.py::test_lesson[headings-06_resnet_50_101_152]",
+        "notebooks/06_resnet_50_101_152.ipynb::Cell 3",
+    )
+    assert [bool(THOROUGH.search(name)) for name in (*found, *left)] == [True] * 2 + [False] * 5
 
 
 def test_what_did_not_run_is_said(tmp_path: Path) -> None:
