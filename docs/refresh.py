@@ -132,7 +132,7 @@ def written(value: float, form: str) -> str:
 
 
 def picture() -> Plot:
-    """The first picture of lesson 01 and of the README."""
+    """The README's picture."""
     errors = {(run.net, run.seed): run.history.final_error() for run in rl.load_records("live-degradation")}
     return strip(errors, title="Deeper plain nets learn worse, 20 seeds each")
 

@@ -12,6 +12,7 @@ import resnet_lib as rl
 from resnet_lib.widgets import blocks_figure, bottleneck_figure, columns_figure, line_figure, paths_figure
 from resnet_lib.widgets.explorer import Still
 from resnet_lib.widgets.figures import neighbours
+from resnet_lib.widgets.plots import lines
 from resnet_lib.widgets.svg import BLUE, VERMILION
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -81,3 +82,10 @@ def test_a_line_of_gradients_says_how_neighbours_correlate() -> None:
     assert "recorded" in words(still) and VERMILION in still.drawing and BLUE in still.drawing
     with pytest.raises(ValueError, match="three values that differ"):
         line_figure({"plain-8": [1.0, 1.0, 1.0]})
+
+
+def test_curves_of_unequal_length_have_places_with_names() -> None:
+    rows = {"plain-8": [1.0, 2.0], "plain-20": [1.0, 3.0, 2.0]}
+    places = ("last", "middle", "first")
+    plot = lines(rows, title="It grows", x_label="block", y_label="gradient", places=places)
+    assert [label.get_text() for label in plot.figure.axes[0].get_xticklabels()] == list(places)

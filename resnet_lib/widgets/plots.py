@@ -108,11 +108,12 @@ def lines(
     percent: bool = False,
     steps: bool = False,
     first: int = 0,
+    places: Sequence[str] = ("first", "middle", "last"),
     source: str | None = None,
 ) -> Plot:
     """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}.
 
-    Rows of unequal length are drawn from the first to the last of each. `percent`: fractions, written as percentages.
+    Rows of unequal length are drawn from the first to the last of each, and `places` names the ends. `percent`: fractions, written as percentages.
     `steps`: values that jump. `first`: what the first place is called, 1 for epochs.
     """
     figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))
@@ -124,7 +125,7 @@ def lines(
         x = [place / (len(values) - 1) if unequal else first + place for place in range(len(values))]
         axes.plot(x, values, drawstyle="steps-post" if steps else "default", **style)
     if unequal:
-        axes.set_xticks([0, 0.5, 1], ["first", "middle", "last"], fontsize=FONT)
+        axes.set_xticks([0, 0.5, 1], places, fontsize=FONT)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0)
