@@ -62,6 +62,7 @@ def run(notebook: NotebookNode) -> Needs:
         timeout=CELL_SECONDS,
         store_widget_state=False,
         record_timing=False,
+        coalesce_streams=True,  # what a cell prints in pieces is one output
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )

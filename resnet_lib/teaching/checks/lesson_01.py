@@ -275,3 +275,74 @@ plain_net = ModuleExercise(
         *SMALL_NETS,
     ],
 )
+
+
+def idle(
+    gamma: Callable[[nn.BatchNorm2d], float] = lambda norm: (1 + norm.eps) ** 0.5,
+    kernel: Callable[[Tensor], object] = nn.init.dirac_,
+    beta: float = 0,
+    layers: Sequence[int] = (1, 2),
+) -> Callable[[Any], Any]:
+    """Makes a plain block that does nothing, or nearly."""
+
+    def change(block: Any) -> Any:
+        for number in (1, 2):
+            norm = block.get_submodule(f"bn{number}")
+            nn.init.constant_(norm.weight, gamma(norm))
+            nn.init.constant_(norm.bias, beta)
+        for number in layers:
+            kernel(block.get_submodule(f"conv{number}").weight)
+        return block
+
+    return change
+
+
+def block_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
+    """Do 24 of these blocks in a row return what goes in? One alone is too near for a wrong γ to be seen."""
+    if not isinstance(returned, nn.Module):
+        return Mistake("returns-none" if returned is None else "not-a-block", got=type(returned).__name__)
+    x = noise(2, before[0].conv1.in_channels, 6, 5).abs()
+    once = call(returned.eval(), x).detach()
+    given = once
+    for _ in range(23):
+        given = call(returned, given).detach()
+    if given.shape == x.shape and torch.allclose(given, x, rtol=5e-5, atol=1e-6):
+        return None
+    if not given.any():
+        return Mistake("returns-zeros")
+    factor = (once.sum() / x.sum()).item()
+    if torch.allclose(once, factor * x, rtol=1e-5, atol=1e-6):
+        return Mistake("forgets-eps" if abs(factor - 1) < 1e-3 else "scales", factor=f"{factor:.6f}".rstrip("0"))
+    kernels = [m.weight.detach() for m in returned.modules() if isinstance(m, nn.Conv2d)]
+    if all(torch.equal(kernel, nn.init.dirac_(torch.empty_like(kernel))) for kernel in kernels):
+        return Mistake("norm-shifts")
+    return Mistake("still-random", share=f"{(once - x).abs().gt(1e-5).float().mean().item():.0%}")
+
+
+def new_blocks() -> list[Sequence[Any]]:
+    torch.manual_seed(0)
+    return [(Basic(4, 4),), (Basic(6, 6),)]
+
+
+make_identity = Exercise(
+    "make_identity(block)",
+    praise="24 of them in a row return what goes in.",
+    right=idle(),
+    cases=new_blocks,
+    problem=block_problem,
+)
+make_identity.slip("forgets-eps", "Nearly: the block multiplies its input by {factor}, and 24 in a row add up. In eval "
+    "mode a new batch norm divides by √(1 + eps). Which γ makes up for it?",
+    idle(gamma=lambda norm: 1), idle(gamma=lambda norm: 1 + norm.eps))
+make_identity.slip("still-random", "A convolution still mixes pixels or channels: {share} of the outputs differ from "
+    "the inputs. Both convolutions have to copy.",
+    idle(layers=(1,)), idle(layers=(2,)), idle(layers=()))
+make_identity.slip("returns-zeros", "The block returns zeros. Doing nothing means to return the input: the middle of "
+    "each kernel and each γ are near 1.",
+    idle(gamma=lambda norm: 0), idle(kernel=nn.init.zeros_))
+make_identity.slip("scales", "The block multiplies its input by {factor}. It should return it as it is.",
+    idle(gamma=lambda norm: 2), idle(gamma=lambda norm: 0.5))
+make_identity.slip("norm-shifts", "The kernels copy, but a norm adds something: β should be 0.",
+    idle(beta=0.1))
+make_identity.slip("not-a-block", "The block is wanted back; it returns a value of type {got}.",
+    lambda block: [idle()(block)], lambda block: idle()(block).conv1.weight)

@@ -1,6 +1,7 @@
 """Lesson 02: what is measured in a net, and how gradients are compared."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from math import acos, degrees, hypot
 from typing import Any
 
@@ -254,3 +255,204 @@ cosine.slip("one-for-each-row", "There is a cosine for each row or column. The g
     *[lambda a, b, dim=dim: cosine_similarity(a, b, dim=dim) for dim in (0, 1, -1)])
 cosine.slip("norm-of-product", "You divide by the norm of the product a · b. It is the product of the two norms.",
     lambda a, b: (dot(a, b) / (a * b).norm()).item())
+
+
+def watched(
+    measure: Callable[[Tensor], Tensor] = Tensor.norm,
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    of: Callable[..., Tensor] = lambda inputs, output: output,
+    chosen: Callable[[nn.Module, list[nn.Module]], list[nn.Module]] = lambda model, layers: layers,
+) -> Callable[..., list[float]]:
+    """Measures the gradient with respect to what a hook sees in the layers."""
+
+    def run(model: nn.Module, layers: list[nn.Module], x: Tensor, y: Tensor) -> list[float]:
+        kept: list[Tensor] = []
+        handles = [
+            layer.register_forward_hook(lambda module, inputs, output: kept.append(of(inputs, output)))
+            for layer in chosen(model, layers)
+        ]
+        total = loss(model(x), y)
+        for handle in handles:
+            handle.remove()
+        return [measure(gradient).item() for gradient in torch.autograd.grad(total, kept)]
+
+    return run
+
+
+output_norms = watched()
+
+
+def signal_norms(model: nn.Module, layers: list[nn.Module], x: Tensor, y: Tensor) -> list[float]:
+    kept: list[Tensor] = []
+    for layer in layers:
+        layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    model(x)
+    return [output.norm().item() for output in kept]
+
+
+def nets_and_layers() -> list[Sequence[Any]]:
+    """The blocks of one net, two convolutions of another."""
+    torch.manual_seed(0)
+    first, second = (cifar_resnet(depth, shortcut=None, in_channels=1, width=4) for depth in (14, 8))
+    chosen = [second.layer1[0].conv2, second.layer3[0].conv1]
+    return [
+        (first, list(first.blocks().values()), noise(6, 1, 8, 8), torch.arange(6) % 3),
+        (second, chosen, noise(4, 1, 9, 9, seed=1), torch.arange(4)),
+    ]
+
+
+output_gradients = Exercise(
+    "output_gradients(model, layers, images, labels)",
+    praise="blocks of one net, convolutions of another; no hook is left.",
+    right=output_norms,
+    cases=nets_and_layers,
+    floats=True,
+    ignores=("leaves-gradients",),
+)
+output_gradients.slip("squared-norm", "That is the square of the norm. Take the root, or use `.norm()`.",
+    watched(lambda g: g.square().sum()))
+output_gradients.slip("mean-in-place-of-norm", "That is a mean. The L2 norm is the root of the sum of squares.",
+    *[watched(measure) for measure in (torch.mean, torch.std, lambda g: g.abs().mean(), lambda g: g.square().mean().sqrt())])
+output_gradients.slip("largest-in-place-of-norm", "That is the largest entry. The L2 norm takes all of them.",
+    watched(lambda g: g.abs().max()))
+output_gradients.slip("sum-of-absolutes", "That is the L1 norm, the sum of absolute values. The L2 norm is asked for.",
+    watched(lambda g: g.abs().sum()))
+output_gradients.slip("signal-for-gradient", "That is the size of the outputs themselves. Keep them, go back from the "
+    "loss, and look at their gradients.",
+    signal_norms)
+output_gradients.slip("inputs-for-outputs", "Those are gradients with respect to what goes *into* the layers. In "
+    "`hook(module, inputs, output)` it is the third argument.",
+    watched(of=lambda inputs, output: inputs[0]))
+output_gradients.slip("gradient-of-weights", "Those are gradients of weights. Those with respect to the layers' outputs "
+    "are asked for, which only a hook sees.",
+    lambda m, layers, x, y: norms(cross_entropy(m(x), y), weights(m)),
+    lambda m, layers, x, y: norms(cross_entropy(m(x), y), [w for layer in layers for w in weights(layer)]))
+output_gradients.slip("all-layers", "Other layers are there too: for {case} you return {yours} values instead of "
+    "{right}. Hang hooks on the modules in `layers` alone.",
+    watched(chosen=lambda m, layers: [part for part in m.modules() if isinstance(part, nn.Conv2d)]))
+output_gradients.slip("summed-loss", "Your loss is the sum over the batch. Then the gradient grows with the batch; the "
+    "course takes the mean, as `cross_entropy` does.",
+    watched(loss=lambda logits, y: cross_entropy(logits, y, reduction="sum")))
+output_gradients.slip("softmax-twice", "You apply softmax before the cross-entropy. `cross_entropy` wants logits: it has "
+    "a softmax inside.",
+    watched(loss=lambda logits, y: cross_entropy(logits.softmax(1), y)))
+output_gradients.slip("loss-of-logits", "You took the gradient of the logits' sum. The loss is the cross-entropy with "
+    "the labels.",
+    watched(loss=lambda logits, y: logits.sum()))
+output_gradients.slip("last-first", "The order is reversed: the last layer comes first. That is how backward hooks are "
+    "called; a list of `layers` starts with the first.",
+    lambda *args: output_norms(*args)[::-1])
+output_gradients.slip("total-norm", "That is one number for all layers. A list is asked for, with one norm for each.",
+    lambda *args: sum(output_norms(*args)), lambda *args: hypot(*output_norms(*args)))
+output_gradients.slip("eval-mode", "You measured in eval mode. With running statistics batch norm is another function; "
+    "training sees the statistics of the batch. Leave the mode as it is.",
+    lambda m, layers, x, y: output_norms(m.eval(), layers, x, y))
+
+
+def halves(
+    mean: Callable[[Tensor], Tensor] = lambda x: x.mean(0),
+    size: Callable[[Tensor], Tensor] = lambda x: x.square().mean(0).sqrt(),
+) -> Callable[[Tensor, bool, bool], Tensor]:
+    def run(x: Tensor, centre: bool, rescale: bool) -> Tensor:
+        x = x - mean(x) if centre else x
+        return x / size(x) if rescale else x
+
+    return run
+
+
+half_of = halves()
+
+
+half_norm = Exercise(
+    "half_norm(x, centre, rescale)",
+    praise="each half alone, both, and neither; gradients too.",
+    right=half_of,
+    cases=[(noise(6, 4, seed=seed) + 1, centre, rescale) for seed, (centre, rescale) in enumerate(product((False, True), repeat=2))],
+    gradients=True,
+)
+half_norm.slip("unchanged", "x comes back as it went in, whatever the switches say.",
+    lambda x, centre, rescale: x)
+half_norm.slip("over-the-row", "You take the statistics of each row. The batch is axis 0: each *column* is one channel.",
+    halves(lambda x: x.mean(1, keepdim=True), lambda x: x.square().mean(1, keepdim=True).sqrt()))
+half_norm.slip("whole-layer", "You take one mean or one size of all numbers. Batch norm has one for each column: "
+    "`mean(0)`.",
+    halves(torch.mean, lambda x: x.square().mean().sqrt()), halves(torch.mean), halves(size=lambda x: x.square().mean().sqrt()))
+half_norm.slip("deviation", "You divide by the standard deviation, which takes the mean away a second time. With "
+    "`rescale` alone the mean must count: take the root of the mean of the squares.",
+    halves(size=lambda x: x.std(0)), halves(size=lambda x: x.std(0, correction=0)))
+half_norm.slip("root-missing", "You divide by the mean of the squares. Its root is missing.",
+    halves(size=lambda x: x.square().mean(0)))
+half_norm.slip("l2-norm", "You divide by the root of the *sum* of squares, which grows with the batch. Take the mean.",
+    halves(size=lambda x: x.norm(dim=0)))
+half_norm.slip("rescales-first", "With both, you divide by the size that x had before it was centred. Centre first, then "
+    "rescale what is left.",
+    lambda x, centre, rescale: half_of(half_of(x, False, rescale), centre, False))
+half_norm.slip("swapped", "The two switches are swapped: `centre` rescales.",
+    lambda x, centre, rescale: half_of(x, rescale, centre))
+half_norm.slip("ignores-switches", "Both switches do the same, or one does nothing. Each has a step of its own.",
+    lambda x, centre, rescale: half_of(x, True, True), lambda x, centre, rescale: half_of(x, centre, centre),
+    lambda x, centre, rescale: half_of(x, centre, False), lambda x, centre, rescale: half_of(x, False, rescale),
+    lambda x, centre, rescale: half_of(x, centre or rescale, centre or rescale))
+half_norm.slip("multiplies", "You multiply by the size. Divide by it.",
+    halves(size=lambda x: 1 / x.square().mean(0).sqrt()))
+half_norm.slip("adds-the-mean", "You add the mean. Subtract it.",
+    halves(mean=lambda x: -x.mean(0)))
+
+
+def lagged(g: Tensor, lag: int) -> Tensor:
+    return g[lag:] * g[: len(g) - lag]
+
+
+def centred(gradients: Tensor) -> Tensor:
+    return gradients - gradients.mean(0)
+
+
+def likeness(
+    centre: Callable[[Tensor], Tensor] = centred, pairs: Callable[[Tensor, int], Tensor] = lagged
+) -> Callable[[Tensor, int], float]:
+    return lambda gradients, lag: (pairs(g := centre(gradients), lag).sum() / g.square().sum()).item()
+
+
+def of_pairs(measure: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], float]:
+    return lambda gradients, lag: measure((g := centred(gradients))[lag:], g[: len(g) - lag]).item()
+
+
+autocorrelation = Exercise(
+    "autocorrelation(gradients, lag)",
+    praise="lags 0, 1, 2 and 5, along lines of 6 to 12 points.",
+    right=likeness(),
+    cases=[(noise(points, 4, seed=lag).cumsum(0) + 1, lag) for points, lag in ((6, 0), (8, 1), (9, 2), (12, 5))],
+    floats=True,
+)
+autocorrelation.slip("mean-stays", "The mean over the points is not subtracted. A direction that all gradients share "
+    "would then look like agreement.",
+    likeness(centre=lambda g: g))
+autocorrelation.slip("wrong-mean", "You subtract another mean. Take the mean over the points, axis 0: one for each "
+    "pixel.",
+    likeness(centre=lambda g: g - g.mean()), likeness(centre=lambda g: g - g.mean(1, keepdim=True)))
+autocorrelation.slip("lag-zero", "At lag 0 it fails: `g[:-0]` is empty. `g[: len(g) - lag]` is right at every lag.",
+    likeness(pairs=lambda g, lag: g[lag:] * g[:-lag]))
+autocorrelation.slip("round-the-corner", "The end of the line is paired with its start: `roll` goes round. Leave out the "
+    "pairs that do not exist.",
+    likeness(pairs=lambda g, lag: g * g.roll(lag, 0)), likeness(pairs=lambda g, lag: g * g.roll(-lag, 0)))
+autocorrelation.slip("mean-of-pairs", "You divide means, not sums. There are fewer pairs than points, so the factor "
+    "differs. Take sums.",
+    of_pairs(lambda a, b: (a * b).mean()), lambda gradients, lag: (lagged(g := centred(gradients), lag).mean() / g.square().mean()).item())
+autocorrelation.slip("norm-of-pairs", "You divide by the size of the pairs' ends alone. Divide by the sum of the squares "
+    "of *all* entries.",
+    of_pairs(lambda a, b: (a * b).sum() / (a.norm() * b.norm())),
+    of_pairs(lambda a, b: (a * b).sum() / a.square().sum()), of_pairs(lambda a, b: (a * b).sum() / b.square().sum()))
+autocorrelation.slip("mean-of-cosines", "You average the cosines of the pairs. Then a tiny gradient counts as much as a "
+    "large one. Sum the products, divide once.",
+    of_pairs(lambda a, b: cosine_similarity(a, b, dim=1).mean()))
+autocorrelation.slip("not-divided", "Nothing is divided: it returns {given}. At lag 0 the result is 1.",
+    of_pairs(lambda a, b: (a * b).sum()))
+autocorrelation.slip("ignores-lag", "The lag is not used: the pairs are always direct neighbours.",
+    lambda gradients, lag: likeness()(gradients, 1))
+autocorrelation.slip("off-by-one", "The pairs lie one point too far apart, or one too near.",
+    lambda gradients, lag: likeness()(gradients, lag + 1), lambda gradients, lag: likeness()(gradients, max(lag - 1, 0)))
+autocorrelation.slip("not-summed", "There is a value for each pair or pixel: it returns {given}. Sum over all of them.",
+    lambda gradients, lag: lagged(g := centred(gradients), lag).sum(1) / g.square().sum(),
+    lambda gradients, lag: lagged(g := centred(gradients), lag) / g.square().sum())
+autocorrelation.slip("along-the-pixels", "You go along the pixels. The points of the line are axis 0.",
+    lambda gradients, lag: likeness()(gradients.T, min(lag, 3)))
