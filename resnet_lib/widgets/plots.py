@@ -113,7 +113,8 @@ def lines(
 ) -> Plot:
     """Numbers in a row as curves, each named at its end: {"broken": [0.01, 0.01, …], …}.
 
-    Rows of unequal length are drawn from the first to the last of each, and `places` names the ends. `percent`: fractions, written as percentages.
+    Rows of unequal length are drawn from the first to the last of each, with `places` for names. `percent`: fractions,
+    written as percentages.
     `steps`: values that jump. `first`: what the first place is called, 1 for epochs.
     """
     figure, axes = _figure(title, source, right=0.95 - 0.0095 * max(15, *map(len, series)))

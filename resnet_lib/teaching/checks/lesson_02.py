@@ -312,7 +312,8 @@ output_gradients = Exercise(
 output_gradients.slip("squared-norm", "That is the square of the norm. Take the root, or use `.norm()`.",
     watched(lambda g: g.square().sum()))
 output_gradients.slip("mean-in-place-of-norm", "That is a mean. The L2 norm is the root of the sum of squares.",
-    *[watched(measure) for measure in (torch.mean, torch.std, lambda g: g.abs().mean(), lambda g: g.square().mean().sqrt())])
+    watched(torch.mean), watched(torch.std), watched(lambda g: g.abs().mean()),
+    watched(lambda g: g.square().mean().sqrt()))
 output_gradients.slip("largest-in-place-of-norm", "That is the largest entry. The L2 norm takes all of them.",
     watched(lambda g: g.abs().max()))
 output_gradients.slip("sum-of-absolutes", "That is the L1 norm, the sum of absolute values. The L2 norm is asked for.",
@@ -323,8 +324,8 @@ output_gradients.slip("signal-for-gradient", "That is the size of the outputs th
 output_gradients.slip("inputs-for-outputs", "Those are gradients with respect to what goes *into* the layers. In "
     "`hook(module, inputs, output)` it is the third argument.",
     watched(of=lambda inputs, output: inputs[0]))
-output_gradients.slip("gradient-of-weights", "Those are gradients of weights. Those with respect to the layers' outputs "
-    "are asked for, which only a hook sees.",
+output_gradients.slip("gradient-of-weights", "Those are gradients of weights. Those with respect to the layers' "
+    "outputs are asked for, which only a hook sees.",
     lambda m, layers, x, y: norms(cross_entropy(m(x), y), weights(m)),
     lambda m, layers, x, y: norms(cross_entropy(m(x), y), [w for layer in layers for w in weights(layer)]))
 output_gradients.slip("all-layers", "Other layers are there too: for {case} you return {yours} values instead of "
@@ -333,8 +334,8 @@ output_gradients.slip("all-layers", "Other layers are there too: for {case} you 
 output_gradients.slip("summed-loss", "Your loss is the sum over the batch. Then the gradient grows with the batch; the "
     "course takes the mean, as `cross_entropy` does.",
     watched(loss=lambda logits, y: cross_entropy(logits, y, reduction="sum")))
-output_gradients.slip("softmax-twice", "You apply softmax before the cross-entropy. `cross_entropy` wants logits: it has "
-    "a softmax inside.",
+output_gradients.slip("softmax-twice", "You apply softmax before the cross-entropy. `cross_entropy` wants logits: it "
+    "has a softmax inside.",
     watched(loss=lambda logits, y: cross_entropy(logits.softmax(1), y)))
 output_gradients.slip("loss-of-logits", "You took the gradient of the logits' sum. The loss is the cross-entropy with "
     "the labels.",
@@ -367,16 +368,18 @@ half_norm = Exercise(
     "half_norm(x, centre, rescale)",
     praise="each half alone, both, and neither; gradients too.",
     right=half_of,
-    cases=[(noise(6, 4, seed=seed) + 1, centre, rescale) for seed, (centre, rescale) in enumerate(product((False, True), repeat=2))],
+    cases=[(noise(6, 4, seed=seed) + 1, *both) for seed, both in enumerate(product((False, True), repeat=2))],
     gradients=True,
 )
 half_norm.slip("unchanged", "x comes back as it went in, whatever the switches say.",
     lambda x, centre, rescale: x)
-half_norm.slip("over-the-row", "You take the statistics of each row. The batch is axis 0: each *column* is one channel.",
+half_norm.slip("over-the-row", "You take the statistics of each row. The batch is axis 0: each *column* is one "
+    "channel.",
     halves(lambda x: x.mean(1, keepdim=True), lambda x: x.square().mean(1, keepdim=True).sqrt()))
 half_norm.slip("whole-layer", "You take one mean or one size of all numbers. Batch norm has one for each column: "
     "`mean(0)`.",
-    halves(torch.mean, lambda x: x.square().mean().sqrt()), halves(torch.mean), halves(size=lambda x: x.square().mean().sqrt()))
+    halves(torch.mean, lambda x: x.square().mean().sqrt()), halves(torch.mean),
+    halves(size=lambda x: x.square().mean().sqrt()))
 half_norm.slip("deviation", "You divide by the standard deviation, which takes the mean away a second time. With "
     "`rescale` alone the mean must count: take the root of the mean of the squares.",
     halves(size=lambda x: x.std(0)), halves(size=lambda x: x.std(0, correction=0)))
@@ -384,8 +387,8 @@ half_norm.slip("root-missing", "You divide by the mean of the squares. Its root 
     halves(size=lambda x: x.square().mean(0)))
 half_norm.slip("l2-norm", "You divide by the root of the *sum* of squares, which grows with the batch. Take the mean.",
     halves(size=lambda x: x.norm(dim=0)))
-half_norm.slip("rescales-first", "With both, you divide by the size that x had before it was centred. Centre first, then "
-    "rescale what is left.",
+half_norm.slip("rescales-first", "With both, you divide by the size that x had before it was centred. Centre first, "
+    "then rescale what is left.",
     lambda x, centre, rescale: half_of(half_of(x, False, rescale), centre, False))
 half_norm.slip("swapped", "The two switches are swapped: `centre` rescales.",
     lambda x, centre, rescale: half_of(x, rescale, centre))
@@ -432,25 +435,27 @@ autocorrelation.slip("wrong-mean", "You subtract another mean. Take the mean ove
     likeness(centre=lambda g: g - g.mean()), likeness(centre=lambda g: g - g.mean(1, keepdim=True)))
 autocorrelation.slip("lag-zero", "At lag 0 it fails: `g[:-0]` is empty. `g[: len(g) - lag]` is right at every lag.",
     likeness(pairs=lambda g, lag: g[lag:] * g[:-lag]))
-autocorrelation.slip("round-the-corner", "The end of the line is paired with its start: `roll` goes round. Leave out the "
-    "pairs that do not exist.",
+autocorrelation.slip("round-the-corner", "The end of the line is paired with its start: `roll` goes round. Leave out "
+    "the pairs that do not exist.",
     likeness(pairs=lambda g, lag: g * g.roll(lag, 0)), likeness(pairs=lambda g, lag: g * g.roll(-lag, 0)))
 autocorrelation.slip("mean-of-pairs", "You divide means, not sums. There are fewer pairs than points, so the factor "
     "differs. Take sums.",
-    of_pairs(lambda a, b: (a * b).mean()), lambda gradients, lag: (lagged(g := centred(gradients), lag).mean() / g.square().mean()).item())
-autocorrelation.slip("norm-of-pairs", "You divide by the size of the pairs' ends alone. Divide by the sum of the squares "
-    "of *all* entries.",
+    of_pairs(lambda a, b: (a * b).mean()),
+    lambda gradients, lag: (lagged(g := centred(gradients), lag).mean() / g.square().mean()).item())
+autocorrelation.slip("norm-of-pairs", "You divide by the size of the pairs' ends alone. Divide by the sum of the "
+    "squares of *all* entries.",
     of_pairs(lambda a, b: (a * b).sum() / (a.norm() * b.norm())),
     of_pairs(lambda a, b: (a * b).sum() / a.square().sum()), of_pairs(lambda a, b: (a * b).sum() / b.square().sum()))
-autocorrelation.slip("mean-of-cosines", "You average the cosines of the pairs. Then a tiny gradient counts as much as a "
-    "large one. Sum the products, divide once.",
+autocorrelation.slip("mean-of-cosines", "You average the cosines of the pairs. Then a tiny gradient counts as much as "
+    "a large one. Sum the products, divide once.",
     of_pairs(lambda a, b: cosine_similarity(a, b, dim=1).mean()))
 autocorrelation.slip("not-divided", "Nothing is divided: it returns {given}. At lag 0 the result is 1.",
     of_pairs(lambda a, b: (a * b).sum()))
 autocorrelation.slip("ignores-lag", "The lag is not used: the pairs are always direct neighbours.",
     lambda gradients, lag: likeness()(gradients, 1))
 autocorrelation.slip("off-by-one", "The pairs lie one point too far apart, or one too near.",
-    lambda gradients, lag: likeness()(gradients, lag + 1), lambda gradients, lag: likeness()(gradients, max(lag - 1, 0)))
+    lambda gradients, lag: likeness()(gradients, lag + 1),
+    lambda gradients, lag: likeness()(gradients, max(lag - 1, 0)))
 autocorrelation.slip("not-summed", "There is a value for each pair or pixel: it returns {given}. Sum over all of them.",
     lambda gradients, lag: lagged(g := centred(gradients), lag).sum(1) / g.square().sum(),
     lambda gradients, lag: lagged(g := centred(gradients), lag) / g.square().sum())
