@@ -1,4 +1,4 @@
-"""Lesson 03: the plus, the block around it, its start and its derivative."""
+"""Lesson 03: the plus, the block around it, its derivative, and starts near a copy."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -10,6 +10,7 @@ from torch.autograd.functional import jacobian
 from torch.nn.functional import relu
 
 from resnet_lib.models.blocks import BasicBlock
+from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, noise, slip
 from resnet_lib.teaching.checks.mutations import ADDITION, BASIC, CHANGES_OF_SHAPE, Basic, computes, shortcut_for
 
@@ -262,3 +263,109 @@ block_jacobian.slip("gradients-add-up", "The rows hold more than their own deriv
 block_jacobian.slip("multiplies", "You multiply with the identity matrix, which changes nothing or keeps the diagonal "
     "alone. The derivative of a sum is a sum.",
     lambda branch, x: jacobian(branch, x) * torch.eye(len(x)))
+
+
+# A start is judged by the weights that it leaves: those of the right start, or of a wrong one that has a name.
+
+
+def starts_as(exercise: Exercise, before: Sequence[Any], after: Sequence[Any], returned: Any) -> Mistake | None:
+    """None if the net was changed in place as the right answer changes it; else the mistake, by name if it has one."""
+
+    def left_by(change: Callable[..., Any]) -> nn.Module:
+        args = deepcopy(tuple(before))
+        change(*args)
+        return args[0]
+
+    net, wanted = after[0], left_by(exercise.right)
+    if _same_weights(net, wanted):
+        return None
+    if isinstance(returned, nn.Module) and _same_weights(returned, wanted):
+        return Mistake("changes-a-copy")
+    named = (one.keys for one, wrong in exercise.each_wrong() if _same_weights(net, left_by(wrong)))
+    differing = _differing(net, wanted) or ["none"]
+    return Mistake(*next(named, ("other-start",)), name=differing[0], count=len(differing))
+
+
+def _differing(net: nn.Module, wanted: nn.Module) -> list[str]:
+    given = dict(net.named_parameters())
+    return [
+        name
+        for name, p in wanted.named_parameters()
+        if name not in given
+        or given[name].shape != p.shape
+        or not torch.allclose(given[name], p, atol=1e-6)
+        or not given[name].requires_grad
+    ]
+
+
+def _same_weights(net: nn.Module, wanted: nn.Module) -> bool:
+    return not _differing(net, wanted) and len(list(net.parameters())) == len(list(wanted.parameters()))
+
+
+def near(identity: Callable[[Tensor, float], Tensor], only: str = "") -> Callable[[Any, float], None]:
+    """Every 3×3 convolution of the blocks starts as `identity` makes it of (its weight, ε)."""
+
+    def change(net: Any, epsilon: float) -> None:
+        for block in net.blocks().values():
+            for name, conv in block.named_modules():
+                if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3) and only in name:
+                    conv.weight.data = identity(conv.weight.data, epsilon)
+
+    return change
+
+
+def dirac(weight: Tensor) -> Tensor:
+    return nn.init.dirac_(torch.empty_like(weight))
+
+
+def everywhere_one(weight: Tensor) -> Tensor:
+    ones = torch.zeros_like(weight)
+    ones[:, :, 1, 1] = 1
+    return ones
+
+
+def stem_too(net: Any, epsilon: float) -> None:
+    near(lambda w, e: dirac(w) + e * w)(net, epsilon)
+    net.conv1.weight.data = dirac(net.conv1.weight.data) + epsilon * net.conv1.weight.data
+
+
+near_identity = Exercise(
+    "near_identity(net, epsilon)",
+    praise="every 3×3 convolution of the blocks is the identity plus ε times what it was; nothing else has changed.",
+    right=near(lambda w, e: dirac(w) + e * w),
+    cases=lambda: [
+        (cifar_resnet(8, shortcut=None, width=3, in_channels=1), 0.1),
+        (cifar_resnet(8, shortcut="B", width=3, in_channels=1), 0.5),
+    ],
+    problem=lambda returned, before, after: starts_as(near_identity, before, after, returned),
+)
+near_identity.slip("nothing-changed", "The net came out as it went in. Change the values of its weights in place, "
+    "under torch.no_grad(); what you return is ignored.",
+    near(lambda w, e: w))
+near_identity.slip("changes-a-copy", "You changed a copy and returned it. The net that was handed over is as it was; "
+    "change that one.",
+    lambda net, epsilon: near(lambda w, e: dirac(w) + e * w)(twin := deepcopy(net), epsilon) or twin)
+near_identity.slip("forgets-noise", "The weights are the identity alone. Channels that are added then stay dead, and "
+    "all kernels are equal: add epsilon times the weight that was there.",
+    near(lambda w, e: dirac(w)))
+near_identity.slip("forgets-identity", "The weights are epsilon times what they were: the identity is missing.",
+    near(lambda w, e: e * w))
+near_identity.slip("forgets-epsilon", "The identity is added to the whole weight, so the noise is as large as in the "
+    "usual start. Multiply the weight by epsilon.",
+    near(lambda w, e: dirac(w) + w))
+near_identity.slip("scales-identity", "The identity is multiplied by epsilon. Only the weight that was there should "
+    "be.",
+    near(lambda w, e: e * (dirac(w) + w)), near(lambda w, e: e * dirac(w) + w))
+near_identity.slip("mixes-channels", "The kernel's middle is 1 for every pair of channels, so each output channel is "
+    "the sum of all input channels. A copy has a 1 only where both are the same.",
+    near(lambda w, e: everywhere_one(w) + e * w))
+near_identity.slip("one-convolution", "Only one of the two convolutions of a block has changed. The other one is as "
+    "far from a copy as before.",
+    near(lambda w, e: dirac(w) + e * w, only="conv1"), near(lambda w, e: dirac(w) + e * w, only="conv2"))
+near_identity.slip("changes-the-stem", "The net's first convolution has changed too. It is outside the blocks: leave "
+    "it.",
+    stem_too)
+near_identity.slip("other-start", "{count} weights are not what they should be, `{name}` is the first. Wanted: the "
+    "identity kernel plus epsilon times the weight that was there, in each 3×3 convolution of the blocks, and "
+    "nothing else changed.",
+    near(lambda w, e: dirac(w) + e * torch.ones_like(w)))
