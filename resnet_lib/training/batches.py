@@ -73,7 +73,10 @@ def loss_and_error(
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of one batch, and the fraction that is classified wrongly. `classes`: see `count_classes`."""
     try:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False):
+        if precision == "bfloat16":
+            with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+                logits = forward(images).float()
+        else:
             logits = forward(images)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
@@ -83,7 +86,7 @@ def loss_and_error(
             "value per channel where the map has shrunk to one pixel, and no variance"
         ) from error
     require_outputs(logits, classes)
-    return cross_entropy(logits.float(), labels), (logits.argmax(1) != labels).float().mean()
+    return cross_entropy(logits, labels), (logits.argmax(1) != labels).float().mean()
 
 
 def count_classes(data: object) -> int:
