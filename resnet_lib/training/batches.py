@@ -1,6 +1,7 @@
 """Which images make a batch, how they are varied, and what a net says about one."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, distributed, nn
@@ -73,10 +74,8 @@ def loss_and_error(
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of one batch, and the fraction that is classified wrongly. `classes`: see `count_classes`."""
     try:
-        if precision == "bfloat16":
-            with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-                logits = forward(images).float()
-        else:
+        short = torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False)
+        with short if precision == "bfloat16" else nullcontext():
             logits = forward(images)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
@@ -86,7 +85,8 @@ def loss_and_error(
             "value per channel where the map has shrunk to one pixel, and no variance"
         ) from error
     require_outputs(logits, classes)
-    return cross_entropy(logits, labels), (logits.argmax(1) != labels).float().mean()
+    wide = logits if logits.dtype == torch.float64 else logits.float()  # a loss of 16 bits would be too coarse
+    return cross_entropy(wide, labels), (logits.argmax(1) != labels).float().mean()
 
 
 def count_classes(data: object) -> int:

@@ -43,11 +43,7 @@ def process_group(device: torch.device) -> Iterator[int]:
 
 @contextmanager
 def reproducible(wanted: bool) -> Iterator[None]:
-    """On CUDA only kernels that give the same result every time; what was set before comes back after.
-
-    Without it sums are taken in an order that changes from run to run, and so does the rounding. On a CPU with the same
-    number of threads the order is always the same.
-    """
+    """On CUDA only kernels that take sums in a fixed order, as a CPU does; what was set before comes back after."""
     if not wanted or not torch.cuda.is_available():
         yield
         return
