@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 import resnet_lib
 from resnet_lib import ORDERS, PRESETS, Bottleneck, ResNet, build, cifar_plain, cifar_resnet, resnet18
+from resnet_lib.data.images import ImageSet
 from resnet_lib.probes.costs import cost_table, count_macs, receptive_field
+from resnet_lib.probes.gradients import gradient_norms
+from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length
 from resnet_lib.probes.saliency import grad_cam
+from resnet_lib.probes.signal import branch_norms, effective_receptive_field
 from resnet_lib.probes.variants import scrambled
 
 NARROW = {"width": 4, "num_classes": 10}
@@ -280,3 +284,31 @@ def test_an_editor_sees_what_a_builder_takes(name: str):
         config = getattr(resnet_lib, name)().config
     for parameter in signature.parameters.values():
         assert getattr(config, parameter.name) == parameter.default  # what it says is what it does
+
+
+# --- devices
+
+
+def test_another_default_device_changes_no_probe():
+    """torch.set_default_device("cuda") puts new tensors there; "meta" stands for it, and could not be computed with."""
+    net = cifar_resnet(8, width=4)
+    images, labels = torch.randn(4, 3, 8, 8), torch.arange(4)
+
+    def probes() -> list:
+        net.load_state_dict(state)
+        scrambled(net)
+        return [
+            net.layer1[0].bn1.running_mean.tolist(),
+            gradient_by_path_length(net, images, labels, samples=2),
+            all_subsets(net, ImageSet(images, labels, tuple("abcd"))),
+            grad_cam(net, images).tolist(),
+            branch_norms(net, images),
+            gradient_norms(net, images, labels),
+            effective_receptive_field(net, 8).tolist(),
+            count_macs(net, (3, 8, 8)),
+        ]
+
+    state = copy.deepcopy(net.state_dict())
+    wanted = probes()
+    with torch.device("meta"):
+        assert probes() == wanted

@@ -139,7 +139,7 @@ def gradient_by_path_length(
         for length, count in enumerate(counts):
             paths: Iterable[Sequence[int]] = combinations(range(len(counts) - 1), length)
             if count > samples:
-                draws = torch.rand(samples, len(counts) - 1, generator=generator).argsort(1)
+                draws = torch.rand(samples, len(counts) - 1, generator=generator, device="cpu").argsort(1)
                 paths = draws[:, :length].tolist()
             norms = [walk(path).double().norm().item() for path in paths]
             magnitudes.append(sum(norms) / len(norms))

@@ -43,7 +43,8 @@ def scrambled(model: nn.Module, seed: int = 0) -> nn.Module:
     ranges = {"weight": (0.5, 1.5), "bias": (-0.2, 0.2), "running_mean": (-0.2, 0.2), "running_var": (0.5, 1.5)}
     for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
         for name, (low, high) in ranges.items():
-            nn.init.uniform_(getattr(norm, name), low, high, generator)
+            tensor = getattr(norm, name).detach()  # drawn on the CPU, so that it is the same on any device
+            tensor.copy_(torch.empty_like(tensor, device="cpu").uniform_(low, high, generator=generator))
     return model.eval()
 
 
