@@ -159,7 +159,7 @@ def _in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: int) -> str:
     mine, right = plain(given[wrong]), plain(wanted[wrong])
     pairs = list(_pairs(given, wanted))
     changing = not all(same(wanted[wrong], other) for other in wanted)
-    if all(one is None for one in given):
+    if given[wrong] is None:
         return "returns-none"
     if not finite(given[wrong]):
         return "nan"

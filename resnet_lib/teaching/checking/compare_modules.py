@@ -77,7 +77,7 @@ def judge(exercise: Exercise, seen: Sequence[Observation]) -> str:
     _look_at_layers(exercise, seen, bad, facts)
     if exercise.pairs and _misfits(seen):
         _name(exercise, seen, _pairs(exercise, shapes_of(seen[0].parameters)), facts)
-    raise _in_words(bad, found[seen.index(bad)], facts)
+    raise _in_words(exercise, bad, found[seen.index(bad)], facts)
 
 
 def _praise(exercise: Exercise, seen: Sequence[Observation], facts: dict[str, Any]) -> str:
@@ -320,14 +320,15 @@ def _pool(steps: Sequence[Step]) -> str:
     return f"{size}×{size} at stride {size if stride is None else stride} with padding {padding or 0}"
 
 
-def _in_words(bad: Observation, result: str, facts: dict[str, Any]) -> Mistake:
+def _in_words(exercise: Exercise, bad: Observation, result: str, facts: dict[str, Any]) -> Mistake:
     """No name fits: say where the first difference is."""
     if bad.error is not None:
         return bad.error
     if not bad.steady:
         return Mistake("unsteady", **facts)
     if result == "parameters":
-        return Mistake("parameters", **facts)
+        explained = exercise.explain(bad.parameters)
+        return Mistake(*(explained or Mistake("parameters")).keys, **facts, **(explained.evidence if explained else {}))
     given, wanted = facts.get("given_shape", ()), facts.get("wanted_shape", ())
     if given != wanted:
         lost = len(given) < len(wanted) and [n for n in given if n != 1] == [n for n in wanted if n != 1]

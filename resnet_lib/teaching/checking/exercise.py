@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnet_lib.teaching.checking import compare_functions, compare_modules
 from resnet_lib.teaching.checking.sandbox import Sink, TimeUp, in_one_line, is_stub, sealed, time_limit
@@ -55,6 +55,10 @@ class Slips(tuple[Slip, ...]):
 
     def only(self, *keys: str) -> "Slips":
         return Slips(*(one for one in self if set(one.keys) <= set(keys)))
+
+    def adding(self, key: str, *wrong: Callable[..., Any]) -> "Slips":
+        """The same with more wrong answers under one key."""
+        return Slips(*(replace(one, wrong=one.wrong + wrong) if one.keys == (key,) else one for one in self))
 
     def each(self, change: Callable[[Any], Any]) -> "Slips":
         """Every mutation changed: `slips.each(in_all_blocks)`."""
@@ -208,7 +212,8 @@ class ModuleExercise(Exercise):
     """A module to write, or a function that builds one. `reference(*case.args)` builds the right one, and each `wrong`
     of a slip is a mutation: it changes a reference, or returns another module.
 
-    net=True is for large nets: of the gradients only the input's, and slips one at a time.
+    net=True is for large nets: of the gradients only the input's, and slips one at a time. `explain` may name a mistake
+    by the learner's parameters, where no slip has as many.
     """
 
     def __init__(
@@ -220,11 +225,12 @@ class ModuleExercise(Exercise):
         slips: Iterable[Slip] = (),
         net: bool = False,
         pairs: bool | None = None,
+        explain: Callable[[Sequence[Tensor]], Mistake | None] = lambda parameters: None,
         praise: str = "",
         seconds: float = 10.0,
     ):
         super().__init__(signature, praise=praise, right=reference, cases=cases, slips=slips, seconds=seconds)
-        self.net, self.pairs = net, not net if pairs is None else pairs
+        self.net, self.pairs, self.explain = net, not net if pairs is None else pairs, explain
 
     def make(self, wrong: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: compare_modules.mutated(self.right(*args), wrong)

@@ -20,7 +20,8 @@ from resnet_lib.teaching.checking.words import Mistake
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, Mistake)
 ORDERS = 2000  # at most so many matchings are tried
-LAYOUTS = ((3, 2, 0, 1), (2, 3, 0, 1))  # kernels kept as (height, width, in, out) or (height, width, out, in)
+HWIO, HWOI = (3, 2, 0, 1), (2, 3, 0, 1)  # kernels kept as (height, width, in, out) or (height, width, out, in)
+Layout = tuple[Sequence[int], bool]  # of kernels; are square matrices to be transposed?
 
 
 def shape_of(parameter: Tensor) -> Shape:
@@ -32,7 +33,7 @@ def shape_of(parameter: Tensor) -> Shape:
     return tuple(sorted((squeezed.shape[0], squeezed[0].numel())))
 
 
-def kernels_last(value: Tensor, layout: Sequence[int] = LAYOUTS[0]) -> Tensor:
+def kernels_last(value: Tensor, layout: Sequence[int] = HWIO) -> Tensor:
     """A kernel of shape (k, k, in, out) as (out, in, k, k)."""
     if value.ndim != 4 or _square(*value.shape[2:]) or not _square(*value.shape[:2]):
         return value
@@ -43,13 +44,14 @@ def _square(height: int, width: int) -> bool:
     return height == width and height in (1, 3, 7)
 
 
-def shaped_like(value: Tensor, parameter: Tensor, layout: Sequence[int] = LAYOUTS[0]) -> Tensor:
+def shaped_like(value: Tensor, parameter: Tensor, layout: Layout = (HWIO, False)) -> Tensor:
     """A weight of the learner's, or its gradient, in the shape that it has here."""
-    if value.shape == parameter.shape:
-        return value.detach()
-    value = kernels_last(value.detach(), layout).squeeze()
-    if value.ndim == 2 and value.shape[0] != parameter.squeeze().shape[0]:
-        value = value.T
+    value = value.detach()
+    if value.shape != parameter.shape:
+        square = value.ndim == 2 and value.shape[0] == value.shape[1]
+        value = kernels_last(value, layout[0]).squeeze()
+        if value.ndim == 2 and (value.shape[0] != parameter.squeeze().shape[0] or (square and layout[1])):
+            value = value.T
     return value.reshape(parameter.shape)
 
 
@@ -103,7 +105,7 @@ def _plays_along(
     module: nn.Module,
     mine: Sequence[Tensor],
     order: Mapping[int, int],
-    layout: Sequence[int],
+    layout: Layout,
     net: bool,
     gradients: bool,
 ) -> str:
@@ -131,7 +133,7 @@ def _plays_along(
 
 def _orders(
     seen: Observation, parameters: Sequence[Tensor], names: Sequence[str], used: Sequence[int], net: bool, every: bool
-) -> Iterator[tuple[dict[int, int], Sequence[int]]]:
+) -> Iterator[tuple[dict[int, int], Layout]]:
     """Matchings {place here: place there} with the layout of kernels, the likely ones first, each once."""
     shapes = list(map(shape_of, parameters))
     here, there = {}, {}
@@ -161,7 +163,9 @@ def _orders(
         ]
         if len(groups) == len(there):
             others = (match(here, dict(choice)) for choice in product(*groups))
-    layouts = LAYOUTS if any(kernels_last(p) is not p for p in seen.parameters) else LAYOUTS[:1]
+    kernels = (HWIO, HWOI) if any(kernels_last(p) is not p for p in seen.parameters) else (HWIO,)
+    turns = (False, True) if any(p.ndim == 2 and p.shape[0] == p.shape[1] for p in seen.parameters) else (False,)
+    layouts = list(product(kernels, turns))
     tried: list[dict[int, int]] = []
     for order in islice(chain(likely, others), ORDERS):
         if order not in tried[:3]:

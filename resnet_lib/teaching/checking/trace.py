@@ -233,7 +233,7 @@ def _watched(module: nn.Module, seen: Observation, net: bool) -> Observation:
                 gradients = gradients_by_place(output, () if net else parameters, x)
                 found["gradients"] = {n: _as_used(grad, views.get(n)) for n, grad in gradients.items()}
             except Mistake as mistake:
-                found["effect"] = mistake
+                found.setdefault("effect", mistake)
     values = tuple(_as_used(p.detach(), views.get(n)) for n, p in enumerate(parameters))
     return replace(seen, outputs=tuple(outputs), parameters=values, **found)
 

@@ -12,10 +12,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from resnet_lib.teaching.checking import Exercise, Verdict
-from resnet_lib.teaching.checks import architecture, blocks, nets, preact, preactivation, recipes, shortcuts
 
-for _old in (architecture, blocks, nets, preact, preactivation, recipes, shortcuts):  # not declared yet
-    globals().update({_name: _check for _name, _check in vars(_old).items() if _name.startswith("check_")})
 EXERCISES: dict[str, Exercise] = {}
 for _module in sorted(module.name for module in iter_modules(__path__) if module.name.startswith("lesson_")):
     for _name, _thing in vars(import_module(f"{__name__}.{_module}")).items():

@@ -1,13 +1,434 @@
-"""Lesson 06: the price of a block, the stages of a whole net, names of weights."""
+"""Lesson 06: the bottleneck, whole nets of it, and where it strides."""
 
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
-
 from torch import nn
-
 from resnet_lib.teaching import answers
 from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, slip
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from resnet_lib.models.blocks import Bottleneck
+from resnet_lib.models.resnet import ResNet, resnet50v2
+from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
+from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, Slips, call, noise, slip, together
+from resnet_lib.teaching.checks.mutations import (
+    ADDITION,
+    HEADS,
+    LAYERS,
+    Basic,
+    Bottle,
+    Mutation,
+    Net,
+    begins_with,
+    biased,
+    block_counts,
+    both,
+    computes,
+    conv,
+    conv_and_norm,
+    downsampled_first,
+    drops,
+    every_block_strides,
+    in_all_blocks,
+    inside,
+    projections,
+    remade,
+    replaces,
+    resized,
+    share_blocks,
+    shortcut_for,
+    strides,
+    with_shortcut,
+    wrong_strides,
+)
+
+
+def bottleneck_of(i: int, c: int, downsample: nn.Module | None = None, stride: int = 1) -> Bottle:
+    return Bottle(i, c, stride, nn.Identity() if downsample is None else downsample)
+
+
+def widens(factor: int) -> Mutation:
+    """The last 1×1 goes to factor × the width."""
+
+    def mutate(block: Any) -> None:
+        block.conv3 = conv(1, block.channels, factor * block.channels)
+        block.bn3 = nn.BatchNorm2d(factor * block.channels)
+
+    return mutate
+
+
+def widens_too_early(block: Any) -> None:
+    wide = block.out_channels
+    block.conv2, block.bn2 = conv(3, block.channels, wide, block.stride), nn.BatchNorm2d(wide)
+    block.conv3 = conv(1, wide, wide)
+
+
+def own_projection(keeps_given: bool) -> Mutation:
+    """The block makes its own projection, and may hold the given one beside it."""
+
+    def mutate(block: Any) -> None:
+        block.given = block.downsample if keeps_given else None
+        block.downsample = shortcut_for(block, "C")
+
+    return mutate
+
+
+def inner(first: bool, second: bool) -> Mutation:
+    """A bottleneck with or without each of its inner ReLUs."""
+
+    def formula(b: Any, x: Tensor) -> Tensor:
+        x1 = b.bn1(b.conv1(x))
+        x2 = b.bn2(b.conv2(relu(x1) if first else x1))
+        return b.bn3(b.conv3(relu(x2) if second else x2))
+
+    return inside(formula)
+
+
+# fmt: off
+bottleneck = ModuleExercise(
+    "Bottleneck(in_channels, intermediate_channels, identity_downsample=None, stride=1)",
+    reference=bottleneck_of,
+    cases=[
+        Case((16, 4, None, 1), (4, 16, 6, 5)),
+        Case((6, 4, ProjectionShortcut(6, 16, 2), 2), (3, 6, 9, 8)),
+        Case((5, 4, nn.Conv2d(5, 16, 1, bias=False), 1), (1, 5, 5, 6)),
+        Case((16, 4, ZeroPadShortcut(16, 16, 2), 2), (2, 16, 7, 8)),
+    ],
+    slips=[
+        *ADDITION.without("norm-on-shortcut"),
+        *LAYERS.without("shared-convolution").saying(swapped_channels="The first convolution's numbers of channels "
+        "are swapped: it goes from "
+                       "in_channels to intermediate_channels."),
+        slip("stride-on-1x1", "The stride sits on the first 1×1. That is V1, the paper; V1.5 has it on the 3×3.",
+             strides("conv1")),
+        slip("no-norm-last", "The last batch norm is missing. It keeps the size of F(x) in check before the addition.",
+             drops("bn3")),
+        slip("no-norm-middle", "The second batch norm is missing. Each convolution is followed by one.", drops("bn2")),
+        slip("no-inner-relu", "A ReLU between the convolutions is missing. Two convolutions in a row are one linear "
+             "map.",
+             inner(False, False), inner(False, True), inner(True, False)),
+        slip("relu-before-norm", "ReLU and batch norm are in the wrong order. The norm comes first, then ReLU.",
+             inside(lambda b, x: b.bn3(b.conv3(b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x)))))))))),
+        slip("norm-after-add", "The last batch norm comes after the addition. It then changes the shortcut too; He "
+             "et al. "
+             "2016 (figure 4b): 6.61 % → 8.17 %.",
+             computes(lambda b, x: relu(b.bn3(b.conv3(relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x)))))))
+                                             + b.shortcut(x))))),
+        slip("ignores-downsample", "`identity_downsample` is not used. Where it is given, the shortcut is "
+             "identity_downsample(x).",
+             replaces(downsample=lambda d: nn.Identity()),
+             computes(lambda b, x: relu(b.residual(x) + x))),
+        slip("projects-residual", "`identity_downsample` is applied to the residual. It belongs on x, on the shortcut.",
+             computes(lambda b, x: relu(b.shortcut(f := b.residual(x)) + f)),
+             computes(lambda b, x: relu(b.shortcut(b.residual(x)) + x))),
+        slip("downsampled-first", "x is overwritten by identity_downsample(x) before the branch gets it. The branch "
+             "works on "
+             "the x that came in.",
+             downsampled_first),
+        slip("own-projection", "The block makes its own projection. Use the `identity_downsample` that is handed over, "
+             "and x where it is None.",
+             own_projection(True), own_projection(False)),
+        slip("no-expansion", "The last 1×1 does not widen to 4 × intermediate_channels.", widens(1), widens(2)),
+        slip("widens-too-early", "The 3×3 widens already: {off} parameters. A bottleneck is cheap because its 3×3 "
+             "works on few channels; only the last 1×1 widens.",
+             widens_too_early),
+        slip("basic-block", "This is a basic block, two 3×3 convolutions. A bottleneck is 1×1, 3×3, 1×1.",
+             lambda b: Basic(b.in_channels, b.out_channels, b.stride, b.downsample)),
+        slip("wrong-kernel", "A convolution has the wrong kernel size. Compare with the figure: which are 3×3, which "
+             "1×1?",
+             replaces(conv2=resized(1)), replaces(conv1=resized(3, 1)), replaces(conv3=resized(3, 1))),
+        slip("no-padding", "A 3×3 convolution without padding shrinks the image by two pixels. Use padding=1.",
+             replaces(conv2=resized(3))),
+        slip("stride-on-both", "The stride sits on more than one convolution, so the image is shrunk twice.",
+             strides("conv1", "conv2"), strides("conv1", "conv2", "conv3"), strides("conv2", "conv3")),
+        slip("stride-on-last", "The stride sits on the last 1×1. Both 3×3 and last 1×1 then work on the large image, "
+             "and the shapes still fit.",
+             strides("conv3")),
+        slip("no-stride", "The stride is not used in the branch: F(x) keeps the image's size, the shortcut does not.",
+             strides()),
+    ],
+)
+
+
+# fmt: on
+class ArticleBlock(Bottle):
+    """A bottleneck under the article's signature, for learners who build a net of any block."""
+
+    def __init__(self, in_channels: int, intermediate_channels: int, identity_downsample: Any = None, stride: int = 1):
+        shortcut = nn.Identity() if identity_downsample is None else identity_downsample
+        super().__init__(in_channels, intermediate_channels, stride, shortcut)
+
+
+def channels_after(update: Callable[[int, Any], int]) -> Mutation:
+    """The running number of channels is kept wrongly: update(number, block) is what follows a stage's first block."""
+
+    def mutate(net: Any) -> None:
+        inputs = 64
+        for stage in net.stages():
+            for place in range(len(stage)):
+                made = Bottle(inputs, stage[place].channels, stage[place].stride)
+                made.downsample = shortcut_for(made, "C" if place == 0 else "A") or nn.Identity()
+                if place:
+                    made.downsample = nn.Identity()
+                stage[place], inputs = made, update(inputs, made)
+
+    return mutate
+
+
+def by_stride_alone(net: Any) -> None:
+    net.stages()[0][0].downsample = nn.Identity()
+
+
+def projects(block: Any) -> None:
+    if not isinstance(block.downsample, ProjectionShortcut):
+        block.downsample = shortcut_for(block, "C")
+
+
+def no_stem_pool_and_stride(stride: int, *pool: str) -> Mutation:
+    return both(replaces(conv1=resized(3, 1, stride=stride)), drops(*pool))
+
+
+# fmt: off
+NETS = Slips(  # in nets of four stages for ImageNet
+    slip("no-maxpool", "The stem has no max-pool: the stages then work on images twice as large, at four times the "
+         "price.",
+         replaces(maxpool=lambda _: nn.Identity())),
+    slip("no-stem-relu", "The stem has no ReLU between batch norm and max-pool.",
+         begins_with(lambda net, x: net.maxpool(net.bn1(net.conv1(x))))),
+    slip("stem-7x7-stride-1", "The stem's convolution does not stride. 224 pixels should become 112 there, and 56 "
+         "after the pool.",
+         lambda net: setattr(net.conv1, "stride", (1, 1))),
+    slip("stride-on-1x1", "The strides sit on the first 1×1 of the blocks. That is V1; V1.5 has them on the 3×3.",
+         in_all_blocks(strides("conv1"))),
+    *wrong_strides(4),
+    slip("every-block-strides", "Every block of a stage strides. Only its first does.",
+         every_block_strides),
+    slip("no-shortcut", "Nothing is added: these are plain blocks. Where is the `+ x`?", with_shortcut(None)),
+    slip("projection-by-stride", "The projection is decided by the stride alone. Stage 1 of a bottleneck net has "
+         "stride 1 and still goes from 64 to 256 channels.",
+         by_stride_alone),
+    slip("projection-everywhere", "Every block has a projection (option C): {off} parameters. Only where the shape "
+         "changes is one needed.",
+         in_all_blocks(projects)),
+    slip("projection-zero-pad", "The shortcuts are padded with zeros (option A): {off} parameters. Projections are "
+         "asked for.",
+         projections(lambda c, b: ZeroPadShortcut(b.in_channels, b.out_channels, b.stride))),
+    slip("projection-no-norm", "The projection has no batch norm: {off} parameters.",
+         projections(lambda c, b: c)),
+    together("projection-no-norm", "conv-bias", wrong=[projections(lambda c, b: resized(1, bias=True)(c))]),
+    slip("projection-3x3", "The projection is a 3×3 convolution. 1×1 is enough to map channels.",
+         projections(lambda c, b: conv_and_norm(resized(3, 1)(c)))),
+    *block_counts(4),
+    slip("expansion-forgotten", "After a stage's first block the channels are 4 × intermediate_channels; you go on "
+         "with intermediate_channels. Set self.in_channels to the block's number of output channels.",
+         channels_after(lambda inputs, block: block.channels)),
+    slip("channels-never-updated", "Every block is made for 64 channels. After a stage's first block there are "
+         "4 × intermediate_channels: update self.in_channels.",
+         channels_after(lambda inputs, block: 64)),
+    slip("fc-width", "The classifier has the wrong number of inputs: the last stage has 512 × expansion channels.",
+         replaces(fc=lambda fc: nn.Linear(512, fc.out_features))),
+    slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it subtracts the mean "
+         "and the "
+         "bias with it, so it learns nothing. Use bias=False.",
+         biased(), lambda net: biased("conv1")(nn.ModuleDict({"stem": nn.ModuleDict({"conv1": net.conv1})})),
+         projections(lambda c, b: conv_and_norm(resized(1, bias=True)(c))),
+         in_all_blocks(biased("conv1", "conv2", "conv3"))),
+    slip("no-stem-norm", "The stem has no batch norm.",
+         replaces(bn1=lambda _: nn.Identity())),
+    slip("stem-3x3", "The stem is a 3×3 convolution, as for small images. For ImageNet it is 7×7 with stride 2, then a "
+         "max-pool.",
+         *[no_stem_pool_and_stride(stride, *pool) for stride, pool in product((1, 2), ([], ["maxpool"]))]),
+    slip("shares-blocks", "One block stands several times in a stage: {off} parameters. Call the class anew for each "
+         "block, so that each has its own weights.",
+         share_blocks),
+    *HEADS,
+    *ADDITION.only("relu-before-add", "no-relu-after").each(in_all_blocks),
+    slip("ignores-classes", "The number of classes is fixed. Use the argument num_classes.",
+         replaces(fc=lambda fc: nn.Linear(fc.in_features, 1000))),
+    slip("ignores-channels", "The number of image channels is fixed at 3. Use the argument.",
+         replaces(conv1=resized(7, 3, in_channels=3))),
+)
+
+
+def article_net(block: Any, layers: Sequence[int], image_channels: int, num_classes: int) -> Net:
+    return Net(Bottle, layers, image_channels, num_classes)
+
+
+make_layer = ModuleExercise(
+    "MyResNet(block, layers, image_channels, num_classes)",
+    reference=article_net,
+    cases=[
+        Case((ArticleBlock, [2, 1, 1, 1], 1, 7), (2, 1, 40, 40)),
+        Case((ArticleBlock, [1, 3, 1, 2], 3, 10), (1, 3, 64, 64)),
+    ],
+    net=True,
+    seconds=30,
+    slips=[
+        slip("ignores-layers", "The numbers of blocks are fixed. Use the argument layers.",
+             *[remade(layers=counts) for counts in ([3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3])]),
+        *NETS,
+    ],
+)
+
+
+def deep_net(name: str, *layers: int) -> ModuleExercise:
+    """The exercise of one of the deep nets."""
+    nets = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
+    others = [
+        slip(f"is-{other}", f"This is ResNet-{other[6:]}, {[*counts]}.", remade(layers=counts))
+        for other, counts in nets.items() if other != name
+    ]
+
+    def count_stages(parameters: Sequence[Tensor]) -> Mistake | None:
+        """Other numbers of blocks, counted by their 3×3 convolutions."""
+        shapes = [tuple(p.shape) for p in parameters]
+        given = [shapes.count((64 << stage, 64 << stage, 3, 3)) for stage in range(4)]
+        known = given != [*layers] and all(given)
+        return Mistake("stage-counts", given=given, wanted=[*layers]) if known else None
+
+    return ModuleExercise(
+        f"{name}(img_channel=3, num_classes=1000)",
+        reference=lambda in_channels, num_classes: Net(Bottle, layers, in_channels, num_classes),
+        cases=[Case((1, 10), (2, 1, 40, 40))],
+        net=True,
+        seconds=60,
+        explain=count_stages,
+        slips=[
+            *others,
+            slip("is-resnet34", "This is ResNet-34: basic blocks. The deep nets are made of bottlenecks.",
+                 remade(block=Basic, layers=(3, 4, 6, 3))),
+            slip("is-resnet50v2", "This is the V2 net, with pre-activation. V1 is asked for: convolution, norm, ReLU.",
+                 lambda net: resnet50v2(in_channels=1, num_classes=10)),
+            slip("swapped-middle", "The numbers of blocks of stages 2 and 3 are swapped.",
+                 remade(layers=(layers[0], layers[2], layers[1], layers[3]))),
+            *NETS,
+            slip("stage-counts", "Your stages have {given} blocks; {wanted} are asked for.",
+                 remade(layers=(2, 2, 2, 2)),
+                 remade(layers=(5, 2, 3, 1))),
+        ],
+    )
+
+
+resnet50 = deep_net("resnet50", 3, 4, 6, 3)
+resnet101 = deep_net("resnet101", 3, 4, 23, 3)
+resnet152 = deep_net("resnet152", 3, 8, 36, 3)
+
+
+def net_to_move() -> list[tuple[nn.Module]]:
+    nets = [ResNet(Bottleneck, layers, width=4, num_classes=5, stem="cifar") for layers in ([1, 2, 2], [2, 1])]
+    return [(net,) for net in nets]
+
+
+def place_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
+    """Does the net compute what V1 computes with the same weights?"""
+    old, moved = before[0], after[0] if returned is None else returned
+    if not isinstance(moved, nn.Module):
+        return Mistake("not-a-module", got=f"a value of type {type(returned).__name__}")
+    names = {1: "nothing-moved", 2: "stride-on-last", 3: "no-stride", 4: "stride-on-both"}
+    found = _where_it_strides(moved)
+    if "strides-everywhere" in found:
+        return Mistake("strides-everywhere")
+    if len(found) > 1:
+        return Mistake("one-block-only")
+    if found and found != {0}:
+        return Mistake(names[found.pop()])
+    weights = old.state_dict()
+    now = dict(moved.named_parameters())
+    if any(name not in weights or not torch.equal(p.detach(), weights[name]) for name, p in now.items()):
+        return Mistake("other-weights")
+    right = ResNet(Bottleneck, old.config.layers, width=4, num_classes=5, stem="cifar", stride_on="1x1")
+    right.load_state_dict(weights)
+    x = noise(4, 3, 20, 20)
+    modes = moved.training, old.training
+    with torch.no_grad():
+        given = call(deepcopy(moved).eval(), x)
+    if not isinstance(given, Tensor) or not torch.allclose(given, right.eval()(x), atol=1e-4):
+        return Mistake("other-function")
+    return Mistake("changes-mode", mode="eval", what="ResNet") if modes[0] != modes[1] else None
+
+
+def _where_it_strides(net: nn.Module) -> set[Any]:
+    """Which mistakes the strides of a net's bottlenecks are; 0 is none."""
+    places = {(2, 1, 1): 0, (1, 2, 1): 1, (1, 1, 2): 2, (1, 1, 1): 3}
+    found = set[Any]()
+    for block in (module for module in net.modules() if isinstance(module, Bottleneck)):
+        pattern = tuple(c.stride[0] if isinstance(c, nn.Conv2d) else 0 for c in (block.conv1, block.conv2, block.conv3))
+        if block.stride == 1 and max(pattern) > 1:
+            return {"strides-everywhere"}
+        if block.stride > 1:
+            found.add(places.get(pattern, 4))
+    return found
+
+
+def moves(first: int, second: int, third: int = 1, every: bool = False, only: int = 9) -> Callable[[Any], Any]:
+    """Other strides for the three convolutions of the blocks that stride; `every` block, or `only` so many."""
+
+    def change(net: Any) -> Any:
+        blocks = [b for b in net.modules() if isinstance(b, Bottleneck) and (every or b.stride > 1)]
+        for block in blocks[:only]:
+            for one, stride in zip((block.conv1, block.conv2, block.conv3), (first, second, third), strict=True):
+                one.stride = (stride, stride)
+        return net
+
+    return change
+
+
+def built_anew(net: Any) -> nn.Module:
+    return ResNet(Bottleneck, net.config.layers, width=4, num_classes=5, stem="cifar", stride_on="1x1")
+
+
+def loses_a_relu(net: Any) -> nn.Module:
+    """Strides moved, and the classifier's input changed."""
+    net.avgpool = nn.AdaptiveMaxPool2d(1)
+    return moves(2, 1)(net)
+
+
+stride_position = Exercise(
+    "to_v1(net)",
+    praise="the net computes what V1 computes with the same weights.",
+    right=moves(2, 1),
+    cases=net_to_move,
+    problem=place_problem,
+)
+stride_position.slip("nothing-moved", "The strides are where they were, on the 3×3. That is V1.5; V1, the paper, has "
+    "them on "
+    "the first 1×1, as Keras does.",
+    lambda net: net)
+stride_position.slip("stride-on-last", "The stride sits on the last 1×1. Both 3×3 and last 1×1 then work on the large "
+    "image, and the shapes still fit.",
+    moves(1, 1, 2))
+stride_position.slip("stride-on-both", "A block strides in more than one place, so the image shrinks twice: the 3×3 "
+    "keeps "
+    "its stride, or another convolution got one.",
+    moves(2, 2), moves(2, 1, 2))
+stride_position.slip("no-stride", "Nothing strides any more. The stride is to move from the 3×3 to the first 1×1.",
+    moves(1, 1))
+stride_position.slip("strides-everywhere", "Blocks that should not stride do now. Only those whose `stride` is 2 "
+    "have a "
+    "stride to move.",
+    moves(2, 1, every=True))
+stride_position.slip("one-block-only", "The stride has moved in some blocks and not in others. Every block that "
+    "strides has "
+    "one to move.",
+    moves(2, 1, only=1))
+stride_position.slip("other-weights", "The weights are not those of the net that you were given. V1 and V1.5 have the "
+    "same parameters, so they can be kept.",
+    built_anew)
+stride_position.slip("other-function", "The strides are right and the weights too, but the net computes something "
+    "else. Change "
+    "nothing apart from the strides.",
+    loses_a_relu)
+# fmt: on
+
 
 macs_per_pixel = Exercise(
     "macs_per_pixel(convolutions)",

@@ -150,10 +150,10 @@ class Net(nn.Module):
         self.fc = nn.Linear(inputs, num_classes)
 
     def remade(self, **changes: Any) -> "Net":
-        return Net(**{**self.made, **changes})
+        return Net(**{**self.made, **changes})  # type: ignore[arg-type]
 
     def stages(self) -> list[Any]:
-        return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]  # type: ignore[arg-type]
+        return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]
 
     def blocks(self) -> list[Any]:
         return [block for stage in self.stages() for block in stage]
@@ -398,9 +398,6 @@ ADDITION = Slips(  # around the plus of a V1 block
          norm_on_shortcut),
 )
 LAYERS = Slips(  # in any block with conv1, bn1, conv2, bn2, …
-    slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it subtracts the mean and "
-         "the bias with it, so it learns nothing. Use bias=False.",
-         *[biased(*names) for names in ((), ("conv1", "conv2", "conv3"), ("conv1",), ("conv2",), ("conv3",))]),
     slip("no-norm", "The batch norms are missing. Each convolution is followed by one; without them the variance "
          "doubles from block to block.",
          drops("bn1", "bn2", "bn3"), drops("bn1", "bn2")),
@@ -416,6 +413,10 @@ LAYERS = Slips(  # in any block with conv1, bn1, conv2, bn2, …
     slip("pools-for-stride", "A pool shrinks the image before the convolutions. In the paper the convolution itself "
          "strides.",
          pooled(max_pool2d), pooled(avg_pool2d)),
+    slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it subtracts the mean and "
+         "the bias with it, so it learns nothing. Use bias=False.",
+         biased(), *[biased(*names) for names in (("conv1", "conv2", "conv3"), ("conv1", "conv2"), ("conv1",),
+                                                  ("conv2",), ("conv3",))]),
     slip("swapped-channels", "A convolution's numbers of channels are swapped: nn.Conv2d(in, out, …) takes the "
          "channels that come first.",
          replaces(conv1=swapped)),
