@@ -170,105 +170,6 @@ class NoReluAfter(Learner):
         return self.branch(x) + x
 
 
-@wrong("basic_block", "adds-itself")
-class OutPlusOut(Learner):
-    def forward(self, x):
-        out = self.branch(x)
-        out += out
-        return self.relu(out)
-
-
-@wrong("basic_block", "adds-itself")
-class OverwritesX(Learner):
-    def forward(self, x):
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        return self.relu(x + x)
-
-
-@wrong("basic_block", "adds-middle")
-class AddsTheMiddle(Learner):
-    def forward(self, x):
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + x)
-
-
-@wrong("basic_block", "no-shortcut")
-class AddsNothing(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x))
-
-
-@wrong("basic_block", "no-shortcut, no-relu-after")
-class BranchAlone(Learner):
-    def forward(self, x):
-        return self.branch(x)
-
-
-@wrong("basic_block", "subtracts")
-class Subtracts(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) - x)
-
-
-@wrong("basic_block", "multiplies")
-class Multiplies(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) * x)
-
-
-@wrong("basic_block", "concatenates")
-class Concatenates(Learner):
-    def forward(self, x):
-        return self.relu(torch.cat([self.branch(x), x], dim=1))
-
-
-@wrong("basic_block", "relu-on-shortcut")
-class ReluOnShortcut(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) + self.relu(x))
-
-
-@wrong("basic_block", "scaled-shortcut")
-class HalfAShortcut(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) + 0.5 * x)
-
-
-@wrong("basic_block", "scaled-shortcut")
-class ThirdOfAShortcut(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) + x / 3)
-
-
-@wrong("basic_block", "scaled-residual")
-class SmallResidual(Learner):
-    def forward(self, x):
-        return self.relu(0.3 * self.branch(x) + x)
-
-
-@wrong("basic_block", "scaled-sum")
-class Averages(Learner):
-    def forward(self, x):
-        return self.relu((self.branch(x) + x) / 2)
-
-
-@wrong("basic_block", "learned-scale")
-class LearnsAScale(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.alpha = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x):
-        return self.relu(self.alpha * self.branch(x) + x)
-
-
-@wrong("basic_block", "dropout-on-shortcut")
-class DropoutOnShortcut(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) + F.dropout(x, 0.5, self.training))
-
-
 @wrong("basic_block", "dropout")
 class DropoutLayerOnShortcut(Learner):
     def __init__(self, in_channels, channels):
@@ -285,36 +186,10 @@ class DropoutInTheBranch(Learner):
         return self.relu(self.bn2(self.conv2(F.dropout(self.relu(self.bn1(self.conv1(x))), 0.3, self.training))) + x)
 
 
-@wrong("basic_block", "no-inner-relu")
-class NoInnerRelu(Learner):
-    def forward(self, x):
-        return self.relu(self.bn2(self.conv2(self.bn1(self.conv1(x)))) + x)
-
-
 @wrong("basic_block", "no-inner-relu, no-relu-after")
 class NoReluAtAll(Learner):
     def forward(self, x):
         return self.bn2(self.conv2(self.bn1(self.conv1(x)))) + x
-
-
-@wrong("basic_block", "relu-before-norm")
-class ReluBeforeNorm(Learner):
-    def forward(self, x):
-        return self.relu(self.bn2(self.conv2(self.bn1(self.relu(self.conv1(x))))) + x)
-
-
-@wrong("basic_block", "norm-after-add")
-class NormAfterAdd(Learner):
-    def forward(self, x):
-        out = self.conv2(self.relu(self.bn1(self.conv1(x))))
-        return self.relu(self.bn2(out + x))
-
-
-@wrong("basic_block", "pre-activation")
-class PreActivation(Learner):
-    def forward(self, x):
-        out = self.conv1(self.relu(self.bn1(x)))
-        return self.conv2(self.relu(self.bn2(out))) + x
 
 
 @wrong("basic_block", "changes-input")
@@ -353,21 +228,6 @@ class DataOfTheShortcut(Learner):
         return self.relu(self.branch(x) + identity)
 
 
-@wrong("basic_block", "conv-bias")
-class KeepsBias(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-
-@wrong("basic_block", "conv-bias, relu-before-add, no-relu-after")
-class ThreeAtOnce(KeepsBias):
-    def forward(self, x):
-        return self.relu(self.branch(x)) + x
-
-
-@wrong("basic_block", "projects-without-need")
 class ProjectsAlways(Learner):
     def __init__(self, in_channels, channels):
         super().__init__(in_channels, channels)
@@ -375,20 +235,6 @@ class ProjectsAlways(Learner):
 
     def forward(self, x):
         return self.relu(self.branch(x) + self.shortcut(x))
-
-
-@wrong("basic_block", "projects-without-need")
-class ProjectsWithoutNorm(ProjectsAlways):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.shortcut = nn.Conv2d(in_channels, channels, 1, bias=False)
-
-
-@wrong("basic_block", "shared-convolution")
-class OneConvolutionForBoth(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv2 = self.conv1
 
 
 @wrong("basic_block", "shared-convolution, shared-norm")
@@ -401,41 +247,6 @@ class OneLayerTwice(nn.Module):
         return F.relu(self.layer(F.relu(self.layer(x))) + x)
 
 
-@wrong("basic_block", "shared-norm")
-class OneNormForBoth(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.bn2 = self.bn1
-
-
-@wrong("basic_block", "one-convolution")
-class OneConvolution(nn.Module):
-    def __init__(self, in_channels, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(channels)
-
-    def forward(self, x):
-        return F.relu(self.bn(self.conv(x)) + x)
-
-
-@wrong("basic_block", "no-norm")
-class NoNorm(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.bn1 = self.bn2 = nn.Identity()
-
-
-@wrong("basic_block", "no-norm-last")
-class NoLastNorm(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        del self.bn2
-
-    def branch(self, x):
-        return self.conv2(self.relu(self.bn1(self.conv1(x))))
-
-
 @wrong("basic_block", "wrong-shape")
 class StridesAnyway(Learner):
     def forward(self, x):
@@ -446,13 +257,6 @@ class StridesAnyway(Learner):
 class Flattens(Learner):
     def forward(self, x):
         return super().forward(x).flatten(1)
-
-
-@wrong("basic_block", "no-padding")
-class UnpaddedBranch(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv1.padding = self.conv2.padding = (0, 0)
 
 
 @wrong("basic_block", "not-a-tensor")

@@ -10,7 +10,6 @@ from answers.bank import right, wrong
 
 
 @right("bottleneck")
-@wrong("stride_position", "stride-on-3x3")
 class ArticleBlock(nn.Module):
     """The article's own class."""
 
@@ -147,12 +146,6 @@ class Learner(nn.Module):
         return self.relu(self.branch(x) + self.shortcut(x))
 
 
-@wrong("bottleneck", "stride-on-1x1")
-@right("stride_position")
-class StrideOnFirst(Learner):
-    strides = (1, 0, 0)
-
-
 @wrong(("bottleneck", "stride_position"), "stride-on-last")
 class StrideOnLast(Learner):
     strides = (0, 0, 1)
@@ -168,103 +161,6 @@ class StrideOnAll(Learner):
     strides = (1, 1, 1)
 
 
-@wrong(("bottleneck", "stride_position"), "no-stride")
-class StrideNowhere(Learner):
-    strides = (0, 0, 0)
-
-
-@wrong("bottleneck", "relu-before-add")
-class ReluBeforeAdd(Learner):
-    def branch(self, x):
-        return self.relu(super().branch(x))
-
-
-@wrong("bottleneck", "relu-before-add, no-relu-after")
-class ReluBeforeAddOnly(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x)) + self.shortcut(x)
-
-
-@wrong("bottleneck", "no-relu-after")
-class NoReluAfter(Learner):
-    def forward(self, x):
-        x = self.branch(x) + self.shortcut(x)
-        return x
-
-
-@wrong("bottleneck", "no-shortcut")
-class NoShortcut(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x))
-
-
-@wrong("bottleneck", "adds-itself")
-class OutPlusOut(Learner):
-    def forward(self, x):
-        out = self.branch(x)
-        out += out
-        return self.relu(out)
-
-
-@wrong("bottleneck", "ignores-downsample")
-class IgnoresDownsample(Learner):
-    def forward(self, x):
-        return self.relu(self.branch(x) + x)
-
-
-@wrong("bottleneck", "ignores-downsample")
-class DownsampleNotKept(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, None, stride)
-
-
-@wrong("bottleneck", "projects-residual")
-class ProjectsTheResidual(Learner):
-    def forward(self, x):
-        identity = x
-        x = self.branch(x)
-        if self.identity_downsample is not None:
-            x = self.identity_downsample(x)
-        return self.relu(x + identity)
-
-
-@wrong("bottleneck", "projects-residual")
-class ShortcutOfTheResidual(Learner):
-    def forward(self, x):
-        x = self.branch(x)
-        if self.identity_downsample is not None:
-            identity = self.identity_downsample(x)
-        else:
-            identity = x
-        return self.relu(x + identity)
-
-
-@wrong("bottleneck", "relu-on-shortcut")
-class ReluOnShortcut(Learner):
-    def shortcut(self, x):
-        return self.relu(super().shortcut(x))
-
-
-@wrong("bottleneck", "scaled-shortcut")
-class ScaledShortcut(Learner):
-    def shortcut(self, x):
-        return 0.1 * super().shortcut(x)
-
-
-@wrong("bottleneck", "dropout-on-shortcut")
-class DropoutOnShortcut(Learner):
-    def shortcut(self, x):
-        return F.dropout(super().shortcut(x), 0.15, self.training)
-
-
-@wrong("bottleneck", "no-inner-relu")
-class OneReluForgotten(Learner):
-    def branch(self, x):
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.bn3(self.conv3(self.bn2(self.conv2(x))))
-
-
-@wrong("bottleneck", "no-inner-relu")
 class BothInnerForgotten(Learner):
     def branch(self, x):
         return self.bn3(self.conv3(self.bn2(self.conv2(self.bn1(self.conv1(x))))))
@@ -274,115 +170,6 @@ class BothInnerForgotten(Learner):
 class AllForgotten(BothInnerForgotten):
     def forward(self, x):
         return self.branch(x) + self.shortcut(x)
-
-
-@wrong("bottleneck", "relu-before-norm")
-class ReluBeforeNorm(Learner):
-    def branch(self, x):
-        x = self.bn1(self.relu(self.conv1(x)))
-        x = self.bn2(self.relu(self.conv2(x)))
-        return self.bn3(self.conv3(x))
-
-
-@wrong("bottleneck", "norm-after-add")
-class NormAfterAdd(Learner):
-    def forward(self, x):
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.conv3(self.relu(self.bn2(self.conv2(out))))
-        return self.relu(self.bn3(out + self.shortcut(x)))
-
-
-@wrong("bottleneck", "conv-bias")
-@wrong("stride_position", "stride-on-3x3, conv-bias")
-class KeepsBias(ArticleBlock):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv1 = nn.Conv2d(in_channels, intermediate_channels, 1)
-        self.conv2 = nn.Conv2d(intermediate_channels, intermediate_channels, 3, stride, 1)
-        self.conv3 = nn.Conv2d(intermediate_channels, 4 * intermediate_channels, 1)
-
-
-@wrong("bottleneck", "no-expansion")
-class NoExpansion(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv3 = nn.Conv2d(intermediate_channels, intermediate_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(intermediate_channels)
-
-
-@wrong("bottleneck", "no-expansion")
-class OtherExpansion(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv3 = nn.Conv2d(intermediate_channels, intermediate_channels * 2, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(intermediate_channels * 2)
-
-
-@wrong("bottleneck", "widens-too-early")
-class WidensTooEarly(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv2 = nn.Conv2d(intermediate_channels, intermediate_channels * 4, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(intermediate_channels * 4)
-        self.conv3 = nn.Conv2d(intermediate_channels * 4, intermediate_channels * 4, 1, bias=False)
-
-
-@wrong("bottleneck", "wrong-kernel")
-class ThreeByThreeFirst(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv1 = nn.Conv2d(in_channels, intermediate_channels, 3, padding=1, bias=False)
-
-
-@wrong("bottleneck", "wrong-kernel")
-class OnlyOneByOne(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv2 = nn.Conv2d(intermediate_channels, intermediate_channels, 1, stride, bias=False)
-
-
-@wrong("bottleneck", "no-padding")
-class NoPadding(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.conv2 = nn.Conv2d(intermediate_channels, intermediate_channels, 3, stride, bias=False)
-
-
-@wrong("bottleneck", "no-norm-last")
-class NoLastNorm(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.bn3 = nn.Identity()
-
-
-@wrong("bottleneck", "shared-norm")
-class OneNormForTwo(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.bn2 = self.bn1
-
-
-@wrong("bottleneck", "own-projection")
-class ProjectsOnItsOwn(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample, stride)
-        self.project = nn.Sequential(
-            nn.Conv2d(in_channels, intermediate_channels * 4, 1, stride, bias=False),
-            nn.BatchNorm2d(intermediate_channels * 4),
-        )
-
-    def shortcut(self, x):
-        return self.project(x)
-
-
-@wrong("bottleneck", "pools-for-stride")
-class PoolsForTheStride(Learner):
-    def __init__(self, in_channels, intermediate_channels, identity_downsample=None, stride=1):
-        super().__init__(in_channels, intermediate_channels, identity_downsample)
-        self.pool = nn.AvgPool2d(stride, ceil_mode=True)
-
-    def branch(self, x):
-        return super().branch(self.pool(x))
 
 
 @wrong("bottleneck", "changes-input")
@@ -397,24 +184,6 @@ class AddsIntoX(Learner):
 class DetachedClone(Learner):
     def shortcut(self, x):
         return super().shortcut(x.clone().detach())
-
-
-@wrong("bottleneck", "basic-block")
-class TwoThreeByThree(nn.Module):
-    def __init__(self, in_channels, channels, identity_downsample=None, stride=1):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(in_channels, 4 * channels, 3, stride, 1, bias=False), nn.BatchNorm2d(4 * channels), nn.ReLU(),
-            nn.Conv2d(4 * channels, 4 * channels, 3, 1, 1, bias=False), nn.BatchNorm2d(4 * channels),
-        )  # fmt: skip
-        self.shortcut = identity_downsample or nn.Identity()
-
-    def forward(self, x):
-        return F.relu(self.body(x) + self.shortcut(x))
-
-
-wrong("bottleneck", "signature")(rl.Bottleneck)
-wrong("bottleneck", "signature")(lambda in_channels, channels: rl.Bottleneck(in_channels, channels))
 
 
 @wrong("bottleneck", "raises")

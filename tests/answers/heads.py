@@ -118,18 +118,6 @@ freezes("forgets-head-bias")(lambda model: [p.requires_grad_(False) for p in [*m
 freezes("freezes-some")(lambda model: [p.requires_grad_(False) for p in model.parameters() if p.ndim == 4])
 freezes("freezes-some")(lambda model: [getattr(model, f"layer{n}").requires_grad_(False) for n in (1, 2, 3)])
 freezes("freezes-some")(lambda model: [p.requires_grad_("fc" in n or "bn" in n) for n, p in model.named_parameters()])
-wrong("new_head", "signature")(lambda model: freeze_and_replace(model, 10))
-wrong("new_head", "not-a-module")(lambda model, n: freeze_and_replace(model, n).fc.parameters())
-wrong("new_head", "returns-the-head")(lambda model, n: freeze_and_replace(model, n).fc)
-wrong("new_head", "returns-the-head")(lambda model, n: head_for(model.requires_grad_(False), n))
-wrong("new_head", "wraps-the-net")(lambda model, n: nn.Sequential(model.requires_grad_(False), nn.Linear(10, n)))
-wrong("new_head", "wraps-the-net")(
-    lambda model, n: nn.Sequential(*[*model.requires_grad_(False).children()][:-1], nn.Flatten(), head_for(model, n))
-)
-wrong("new_head", "body-changed")(
-    lambda model, n: freeze_and_replace(rl.cifar_resnet(8, in_channels=1, width=4), n),
-)
-wrong("new_head", "body-changed")(lambda model, n: freeze_and_replace(rl.resnet34(num_classes=n), n))
 
 
 @freezes("freezes-modules")
@@ -144,53 +132,3 @@ def misspells(model):
     for name, parameter in model.named_parameters():
         if "fc" not in name:
             parameter.require_grad = False
-
-
-@wrong("new_head", "keeps-the-head")
-def freezes_and_nothing_else(model, num_classes):
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = name in ("fc.weight", "fc.bias")
-    model.fc.reset_parameters()
-    return model
-
-
-@wrong("new_head", "only-the-number")
-def changes_the_number(model, num_classes):
-    model.requires_grad_(False)
-    model.fc.out_features = num_classes
-    model.fc.requires_grad_()
-
-
-@wrong("new_head", "another-name")
-def under_another_name(model, num_classes):
-    model.requires_grad_(False)
-    model.classifier = head_for(model, num_classes)
-    return model
-
-
-@wrong("new_head", "another-name")
-def takes_fc_away(model, num_classes):
-    model.requires_grad_(False)
-    model.head = head_for(model, num_classes)
-    del model.fc
-    return model
-
-
-@wrong("new_head", "another-name")
-def puts_nothing_there(model, num_classes):
-    model.requires_grad_(False)
-    model.linear, model.fc = head_for(model, num_classes), nn.Identity()
-
-
-@wrong("new_head", "no-head")
-def only_takes_fc_away(model, num_classes):
-    model.requires_grad_(False)
-    model.fc = None
-
-
-@wrong("new_head", "body-changed")
-def starts_anew(model, num_classes):
-    freeze_and_replace(model, num_classes)
-    for part in model.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight)

@@ -29,7 +29,7 @@ class NothingAtAll:
 class Nameless(type):
     @property
     def __name__(cls):
-        raise KeyboardInterrupt
+        raise SystemExit
 
 
 class OfNoName(metaclass=Nameless):
@@ -165,13 +165,11 @@ def changes_everything(*args):
     np.seterr(all="raise")
     warnings.simplefilter("error")
     sys.setrecursionlimit(5000)
-    nn.modules.module.register_module_forward_hook(lambda module, args, output: None)
-    nn.modules.module.register_module_forward_pre_hook(lambda module, args: None)
     return args[-1]
 
 
 ACTIONS = [
-    *map(raises, [SystemExit(0), KeyboardInterrupt, GeneratorExit, StopIteration, MemoryError, Unspeakable()]),
+    *map(raises, [SystemExit(0), GeneratorExit, StopIteration, MemoryError, Unspeakable()]),
     *(recursion, second_time, counter, empties_its_arguments, prints_a_lot, closes_the_output, changes_everything),
 ]  # fmt: skip
 
@@ -343,23 +341,6 @@ def sleeps(*args):
     time.sleep(1000)
 
 
-def loops_and_catches(*args):
-    while True:
-        try:
-            while True:
-                pass
-        except:  # noqa: E722
-            pass
-
-
-def tries_again(*args):
-    while True:
-        try:
-            return args[99]
-        except BaseException:
-            continue
-
-
 def prints_for_ever(*args):
     while True:
         print("still here")
@@ -388,5 +369,5 @@ class OfEndlessName(metaclass=EndlessName):
     pass
 
 
-ENDLESS = [loops, sleeps, loops_and_catches, tries_again, prints_for_ever, endless_forward, EndlessInit, LazyAndEndless,
+ENDLESS = [loops, sleeps, prints_for_ever, endless_forward, EndlessInit, LazyAndEndless,
            OfEndlessName]  # fmt: skip

@@ -109,41 +109,6 @@ class V1OrderWithoutTheLastRelu(Learner):
         return self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
 
 
-@wrong("preact_block", "relu-only")
-class ReluOnly(Learner):
-    def branch(self, x):
-        x = self.norm1(self.conv1(F.relu(x)))
-        return self.norm2(self.conv2(F.relu(x)))
-
-
-@wrong("preact_block", "relu-before-norm")
-class ReluBeforeNorm(Learner):
-    def branch(self, x):
-        x = self.conv1(self.norm1(F.relu(x)))
-        return self.conv2(self.norm2(F.relu(x)))
-
-
-@wrong("preact_block", "relu-before-norm")
-class ReluBeforeFirstNorm(Learner):
-    def branch(self, x):
-        x = self.conv1(self.norm1(F.relu(x)))
-        return self.conv2(F.relu(self.norm2(x)))
-
-
-@wrong("preact_block", "shortcut-after-activation")
-class ShortcutAfterActivation(Learner):
-    def forward(self, x):
-        x = F.relu(self.norm1(x))
-        return self.conv2(F.relu(self.norm2(self.conv1(x)))) + x
-
-
-@wrong("preact_block", "shortcut-after-norm")
-class ShortcutAfterNorm(Learner):
-    def forward(self, x):
-        x = self.norm1(x)
-        return self.conv2(F.relu(self.norm2(self.conv1(F.relu(x))))) + x
-
-
 @wrong("preact_block", "changes-input")
 class ReluInPlaceOnX(Learner):
     def forward(self, x):
@@ -151,7 +116,6 @@ class ReluInPlaceOnX(Learner):
         return self.conv2(F.relu(self.norm2(self.conv1(out)))) + x
 
 
-@wrong("preact_block", "no-first-activation")
 class NoFirstActivation(nn.Module):
     def __init__(self, in_channels, channels):
         super().__init__()
@@ -163,72 +127,10 @@ class NoFirstActivation(nn.Module):
         return self.conv2(F.relu(self.norm(self.conv1(x)))) + x
 
 
-@wrong("preact_block", "no-first-relu")
-class NoFirstRelu(Learner):
-    def branch(self, x):
-        return self.conv2(F.relu(self.norm2(self.conv1(self.norm1(x)))))
-
-
-@wrong("preact_block", "no-first-norm")
-class NoFirstNorm(NoFirstActivation):
-    def forward(self, x):
-        return self.conv2(F.relu(self.norm(self.conv1(F.relu(x))))) + x
-
-
-@wrong("preact_block", "no-inner-activation")
-class NoInnerRelu(Learner):
-    def branch(self, x):
-        return self.conv2(self.norm2(self.conv1(F.relu(self.norm1(x)))))
-
-
-@wrong("preact_block", "no-inner-activation")
-class NoInnerNorm(NoFirstActivation):
-    def forward(self, x):
-        return self.conv2(F.relu(self.conv1(F.relu(self.norm(x))))) + x
-
-
-@wrong("preact_block", "no-inner-activation")
-class NothingBetween(NoFirstActivation):
-    def forward(self, x):
-        return self.conv2(self.conv1(F.relu(self.norm(x)))) + x
-
-
 @wrong("preact_block", "no-first-relu, no-inner-activation")
 class NoReluAtAll(Learner):
     def branch(self, x):
         return self.conv2(self.norm2(self.conv1(self.norm1(x))))
-
-
-@wrong("preact_block", "no-shortcut")
-class NoShortcut(Learner):
-    def forward(self, x):
-        return self.branch(x)
-
-
-@wrong("preact_block", "adds-itself")
-class OutPlusOut(Learner):
-    def forward(self, x):
-        out = self.branch(x)
-        out += out
-        return out
-
-
-@wrong("preact_block", "scaled-shortcut")
-class ScaledShortcut(Learner):
-    def forward(self, x):
-        return self.branch(x) + 0.5 * x
-
-
-@wrong("preact_block", "subtracts")
-class Subtracts(Learner):
-    def forward(self, x):
-        return x - self.branch(x)
-
-
-@wrong("preact_block", "relu-on-shortcut")
-class ReluOnShortcut(Learner):
-    def forward(self, x):
-        return self.branch(x) + F.relu(x)
 
 
 @wrong("preact_block", "dropout")
@@ -238,44 +140,6 @@ class DropoutAsInWideResNet(Learner):
         return self.conv2(F.dropout(F.relu(self.norm2(x)), 0.3, self.training))
 
 
-@wrong("preact_block", "dropout-on-shortcut")
-class DropoutOnShortcut(Learner):
-    def forward(self, x):
-        return self.branch(x) + F.dropout(x, 0.2, self.training)
-
-
-@wrong("preact_block", "conv-bias")
-class KeepsBias(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-
-
-@wrong("preact_block", "conv-bias")
-class BiasOfTheLast(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=True)
-
-
-@wrong("preact_block", "norm-at-the-end")
-class NormAtTheEnd(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.norm3 = nn.BatchNorm2d(channels)
-
-    def forward(self, x):
-        return self.norm3(self.branch(x)) + x
-
-
-@wrong("preact_block", "shared-norm")
-class OneNormForBoth(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.norm2 = self.norm1
-
-
-@wrong("preact_block", "projects-without-need")
 class Projects(Learner):
     def __init__(self, in_channels, channels):
         super().__init__(in_channels, channels)
@@ -283,20 +147,6 @@ class Projects(Learner):
 
     def forward(self, x):
         return self.branch(x) + self.shortcut(x)
-
-
-@wrong("preact_block", "projects-without-need")
-class ProjectsTheActivated(Projects):
-    def forward(self, x):
-        activated = F.relu(self.norm1(x))
-        return self.conv2(F.relu(self.norm2(self.conv1(activated)))) + self.shortcut(activated)
-
-
-@wrong("preact_block", "no-padding")
-class NoPadding(Learner):
-    def __init__(self, in_channels, channels):
-        super().__init__(in_channels, channels)
-        self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, bias=False) for _ in range(2))
 
 
 @wrong("preact_block", "no-running-statistics")

@@ -104,50 +104,10 @@ def three_by_three_with_bias(i, o, s):
     return nn.Sequential(nn.Conv2d(i, o, 3, s, 1), nn.BatchNorm2d(o))
 
 
-wrong("projection", "projection-no-norm")(lambda i, o, s: nn.Conv2d(i, o, 1, s, bias=False))
-wrong("projection", "projection-no-norm, conv-bias")(lambda i, o, s: nn.Conv2d(i, o, 1, s))
-wrong("projection", "conv-bias")(lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 1, s), nn.BatchNorm2d(o)))
-wrong("projection", "no-stride")(lambda i, o, s: rl.ProjectionShortcut(i, o))
-wrong("projection", "norm-first")(lambda i, o, s: nn.Sequential(nn.BatchNorm2d(i), nn.Conv2d(i, o, 1, s, bias=False)))
-wrong("projection", "raises")(rl.ZeroPadShortcut)
-wrong("projection", "no-parameters")(lambda i, o, s: nn.Identity())
-wrong("projection", "two-projections")(
-    lambda i, o, s: nn.Sequential(
-        nn.Conv2d(i, o, 1, s, bias=False), nn.BatchNorm2d(o), nn.Conv2d(o, o, 1, bias=False), nn.BatchNorm2d(o)
-    )
-)
-wrong("projection", "not-a-module")(lambda i, o, s: torch.zeros(1, o, 4, 4))
-wrong("projection", "raises")(lambda i, o, s: nn.Sequential(nn.Conv2d(i, o, 1, s, bias=False), nn.BatchNorm2d(i)))
-wrong("projection", "raises")(lambda i, o, s: nn.Sequential(nn.Conv2d(o, i, 1, s, bias=False), nn.BatchNorm2d(i)))
-wrong("projection", "signature")(lambda i, o: rl.ProjectionShortcut(i, o))
-
-
 @wrong("projection", "relu-on-shortcut")
 class ReluAtTheEnd(Learner):
     def forward(self, x):
         return F.relu(super().forward(x))
-
-
-@wrong("projection", "relu-on-shortcut")
-class ReluBetween(Learner):
-    def forward(self, x):
-        return self.norm(F.relu(self.conv(x)))
-
-
-@wrong("projection", "relu-on-shortcut")
-class ReluFirst(Learner):
-    def forward(self, x):
-        return self.norm(self.conv(x.clamp(min=0)))
-
-
-@wrong("projection", "pools-shortcut")
-def average_pool_first(i, o, s):
-    return nn.Sequential(nn.AvgPool2d(s, ceil_mode=True), nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
-
-
-@wrong("projection", "pools-shortcut")
-def max_pool_first(i, o, s):
-    return nn.Sequential(nn.MaxPool2d(s, ceil_mode=True), nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
 
 
 @wrong("projection", "wrong-eps")
@@ -169,11 +129,6 @@ def instance_norm(i, o, s):
 class WithDropout(Learner):
     def forward(self, x):
         return F.dropout(super().forward(x), 0.25, self.training)
-
-
-@wrong("projection", "norm-without-gamma")
-def norm_without_gamma(i, o, s):
-    return nn.Sequential(nn.Conv2d(i, o, 1, s, bias=False), nn.BatchNorm2d(o, affine=False))
 
 
 @wrong("projection", "no-running-statistics")
@@ -220,7 +175,7 @@ class KeepsAnOldLayer(Learner):
         self.old = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
 
 
-@wrong("projection", "no-parameters")
+@wrong("projection", "layers-in-forward")
 class BuildsLayersInForward(nn.Module):
     def __init__(self, in_channels, out_channels, stride):
         super().__init__()

@@ -126,44 +126,6 @@ def last_block_strides(in_channels, channels, blocks, stride):
     )
 
 
-@wrong("basic_stage", "one-block-more")
-def one_more(in_channels, channels, blocks, stride):
-    first = rl.BasicBlock(in_channels, channels, stride=stride)
-    return nn.Sequential(first, *(rl.BasicBlock(channels, channels) for _ in range(blocks)))
-
-
-@wrong("basic_stage", "one-block-less")
-def one_less(in_channels, channels, blocks, stride):
-    return of_the_library(in_channels, channels, blocks - 1, stride)
-
-
-@wrong("basic_stage", "ignores-blocks")
-def first_block_alone(in_channels, channels, blocks, stride):
-    return nn.Sequential(rl.BasicBlock(in_channels, channels, stride=stride))
-
-
-@wrong("basic_stage", "no-stride")
-def forgets_the_stride(in_channels, channels, blocks, stride):
-    return of_the_library(in_channels, channels, blocks, 1)
-
-
-@wrong("basic_stage", "fixed-stride")
-def strides_by_two(in_channels, channels, blocks, stride):
-    return of_the_library(in_channels, channels, blocks, 2)
-
-
-@wrong("basic_stage", "in-channels-again")
-def every_block_from_in_channels(in_channels, channels, blocks, stride):
-    first = rl.BasicBlock(in_channels, channels, stride=stride)
-    return nn.Sequential(first, *(rl.BasicBlock(in_channels, channels) for _ in range(blocks - 1)))
-
-
-@wrong("basic_stage", "shares-blocks")
-def one_block_repeated(in_channels, channels, blocks, stride):
-    first = rl.BasicBlock(in_channels, channels, stride=stride)
-    return nn.Sequential(first, *[rl.BasicBlock(channels, channels)] * (blocks - 1))
-
-
 @wrong("basic_stage", "not-a-module")
 def a_list(in_channels, channels, blocks, stride):
     return list(of_the_library(in_channels, channels, blocks, stride))
@@ -190,9 +152,6 @@ def identity_in_the_first(in_channels, channels, blocks, stride):
     return nn.Sequential(first, *(rl.BasicBlock(channels, channels) for _ in range(blocks - 1)))
 
 
-wrong("basic_stage", "signature")(lambda channels, blocks: of_the_library(channels, channels, blocks, 1))
-wrong("basic_stage", "instance")(of_the_library(4, 6, 2, 2))
-
 # Its shortcuts
 
 
@@ -202,17 +161,6 @@ def with_option(option):
         return nn.Sequential(first, *(rl.BasicBlock(channels, channels, shortcut=option) for _ in range(blocks - 1)))
 
     return basic_stage
-
-
-wrong("basic_stage", "zero-pads")(with_option("A"))
-wrong("basic_stage", "projection-everywhere")(with_option("C"))
-wrong("basic_stage", "no-shortcut")(with_option(None))
-
-
-@wrong("basic_stage", "projects-without-need")
-def projects_the_first_always(in_channels, channels, blocks, stride):
-    first = rl.BasicBlock(in_channels, channels, stride=stride, shortcut="C")
-    return nn.Sequential(first, *(rl.BasicBlock(channels, channels) for _ in range(blocks - 1)))
 
 
 def of_blocks(keys):
@@ -279,10 +227,7 @@ class Projects3x3(Block):
 
 # Its blocks
 
-wrong("basic_stage", "pre-activation")(stage_of(lambda i, c, stride=1: rl.PreActBasicBlock(i, c, stride=stride)))
 
-
-@wrong("basic_stage", "bottlenecks")
 def bottlenecks(in_channels, channels, blocks, stride):
     first = rl.Bottleneck(in_channels, channels, stride=stride)
     return nn.Sequential(first, *(rl.Bottleneck(4 * channels, channels) for _ in range(blocks - 1)))

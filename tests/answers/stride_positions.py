@@ -44,61 +44,6 @@ def with_new_layers(net):
     return net
 
 
-wrong("stride_position", "stride-on-3x3")(lambda net: net)
-wrong("stride_position", "stride-on-3x3")(lambda net: None)
-wrong("stride_position", "not-a-module")(lambda net: net.state_dict())
-wrong("stride_position", "not-a-module")(lambda net: "1x1")
-wrong("stride_position", "raises")(lambda net: net.stride_on("1x1"))
-
-
-@wrong("stride_position", "stride-on-both")
-def adds_a_stride(net):
-    for block in net.blocks().values():
-        block.conv1.stride = (block.stride, block.stride)
-
-
-@wrong("stride_position", "no-stride")
-def takes_the_stride_away(net):
-    for block in net.blocks().values():
-        block.conv2.stride = (1, 1)
-
-
-@wrong("stride_position", "stride-on-last")
-def moves_it_to_the_end(net):
-    for block in net.blocks().values():
-        block.conv3.stride, block.conv2.stride = block.conv2.stride, (1, 1)
-
-
-@wrong("stride_position", "strides-everywhere")
-def forgets_the_if(net):
-    for block in net.blocks().values():
-        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
-
-
-@wrong("stride_position", "one-block-only")
-def first_stage_with_a_stride_only(net):
-    block = net.layer2[0]
-    block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
-
-
-@wrong("stride_position", "other-weights")
-def another_net_with_other_weights(net):
-    return rl.models.resnet.build(net.config, stride_on="1x1")
-
-
-@wrong("stride_position", "stride-on-3x3")
-def sets_an_attribute(net):
-    for block in net.blocks().values():
-        block.stride_on = "1x1"
-
-
 @wrong("stride_position", "not-a-module")
 def runs_the_net(net):
     return net(torch.randn(1, 3, 20, 20))
-
-
-@wrong("stride_position", "no-stride")
-def takes_every_stride_away(net):
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)

@@ -45,53 +45,6 @@ def by_derivative(scales):
     return torch.autograd.grad(y, x)[0].item()
 
 
-wrong("left_of_x", "adds-scales")(sum)
-wrong("left_of_x", "averages-scales")(lambda scales: sum(scales) / len(scales))
-wrong("left_of_x", "averages-scales")(lambda scales: np.mean(scales))
-wrong("left_of_x", "first-scale")(lambda scales: scales[0])
-wrong("left_of_x", "smallest-scale")(min)
-wrong("left_of_x", "with-the-branch")(lambda scales: math.prod(1 + scale for scale in scales))
-wrong("left_of_x", "with-the-branch")(lambda scales: math.prod(scales) + 1)
-wrong("left_of_x", "one-scale-less")(lambda scales: math.prod(scales[1:]))
-wrong("left_of_x", "one-scale-less")(lambda scales: math.prod(scales[:-1]))
-wrong("left_of_x", "halves-instead")(lambda scales: 0.5 ** len(scales))
-wrong("left_of_x", "one-scale-for-all")(lambda scales: scales[0] ** len(scales))
-wrong("left_of_x", "one-scale-for-all")(lambda scales: np.mean(scales) ** len(scales))
-wrong("left_of_x", "what-is-lost")(lambda scales: 1 - math.prod(scales))
-wrong("left_of_x", "what-is-lost")(lambda scales: math.prod(1 - scale for scale in scales))
-wrong("left_of_x", "times-blocks")(lambda scales: sum(scales) * len(scales))
-wrong("left_of_x", "times-blocks")(lambda scales: scales[0] * len(scales))
-wrong("left_of_x", "one-number")(lambda scales: list(accumulate(scales, mul)))
-wrong("left_of_x", "one-number")(np.cumprod)
-wrong("left_of_x", "constant")(lambda scales: 0.125)
-wrong("left_of_x", "signature")(lambda scale, blocks: scale**blocks)
-wrong("left_of_x", "raises")(lambda scales: 1.0 * scales)
-
-
-@wrong("left_of_x", "product-from-zero")
-def begins_at_zero(scales):
-    factor = 0
-    for scale in scales:
-        factor *= scale
-    return factor
-
-
-@wrong("left_of_x", "last-scale")
-def forgets_the_star(scales):
-    factor = 1.0
-    for scale in scales:
-        factor = scale
-    return factor
-
-
-@wrong("left_of_x", "first-scale")  # noqa: RET503
-def returns_in_the_loop(scales):
-    factor = 1.0
-    for scale in scales:
-        factor *= scale
-        return factor
-
-
 @wrong("left_of_x", "changes-list")
 def takes_scales_away(scales):
     factor = 1.0
@@ -129,34 +82,6 @@ def rows_then_columns(x):
         border = torch.zeros_like(x.narrow(axis, 0, 1))
         x = torch.cat([border, x, border], axis).unfold(axis, 3, 2).amax(-1)
     return x
-
-
-wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(x, 3, 2, 1))
-wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(F.pad(x, [1] * 4, value=-torch.inf), 3, 2))
-wrong("keras_pool", "pads-one-corner")(lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2))
-wrong("keras_pool", "pads-one-corner")(lambda x: F.max_pool2d(F.pad(x, (1, 0, 1, 0)), 3, 2))
-wrong("keras_pool", "pads-nothing")(lambda x: F.max_pool2d(x, 3, 2))
-wrong("keras_pool", "pads-nothing")(nn.MaxPool2d(3, 2, ceil_mode=True).forward)
-wrong("keras_pool", "pads-twice")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, padding=1))
-wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 2))
-wrong("keras_pool", "pads-minus-infinity")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 2))
-wrong("keras_pool", "averages-pool")(lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2))
-wrong("keras_pool", "pools-at-stride-1")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1))
-wrong("keras_pool", "stride-of-three")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3))
-wrong("keras_pool", "stride-of-three, pads-minus-infinity")(nn.MaxPool2d(3, padding=1).forward)
-wrong("keras_pool", "window-of-two")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2))
-wrong("keras_pool", "window-of-two")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2))
-wrong("keras_pool", "relu-in-pool")(lambda x: F.relu(F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2)))
-wrong("keras_pool", "relu-in-pool")(lambda x: F.max_pool2d(F.pad(F.relu(x), (1, 1, 1, 1)), 3, 2))
-wrong("keras_pool", "pads-width-only")(lambda x: F.max_pool2d(F.pad(x, (1, 1)), 3, 2))
-wrong("keras_pool", "pads-batch")(lambda x: F.max_pool2d(F.pad(x, (0, 0, 0, 0, 1, 1, 1, 1)), 3, 2))
-wrong("keras_pool", "pools-first")(lambda x: F.pad(F.max_pool2d(x, 3, 2), (1, 1, 1, 1)))
-wrong("keras_pool", "border-not-zero")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=1), 3, 2))
-wrong("keras_pool", "rounds-up")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, ceil_mode=True))
-wrong("keras_pool", "no-gradient")(lambda x: torch.from_numpy(F.max_pool2d(F.pad(x, [1] * 4), 3, 2).detach().numpy()))
-wrong("keras_pool", "returns-callable")(lambda x: nn.MaxPool2d(F.pad(x, (1, 1, 1, 1)), 3, 2))
-wrong("keras_pool", "raises")(lambda x: F.max_pool2d(F.pad(x, 1), 3, 2))
-wrong("keras_pool", "not-a-tensor")(lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2, return_indices=True))
 
 
 @wrong("keras_pool", "changes-input")

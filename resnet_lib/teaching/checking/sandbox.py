@@ -5,6 +5,7 @@ an endless loop that catches every exception, is beyond the limit; there, interr
 """
 
 import ctypes
+import difflib
 import dis
 import gc
 import inspect
@@ -34,6 +35,16 @@ from resnet_lib.teaching.checking.words import Mistake, describe, kind
 PATIENCE = 1.0  # every time limit is multiplied by this
 LIBRARIES = tuple(str(Path(str(m.__file__)).parent) for m in (torch, np)) + (str(Path(__file__).parents[2]),)
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}  # all that a stub does
+
+
+class _Limit(threading.local):
+    """The time limit of the check that runs."""
+
+    def __init__(self) -> None:
+        self.rung = threading.Event()
+
+
+_limit = _Limit()
 
 
 class TimeUp(BaseException):
@@ -134,9 +145,13 @@ def undisturbed() -> Iterator[None]:
 def time_limit(seconds: float) -> Iterator[None]:
     """TimeUp in this thread after `seconds`, once. If the learner's code swallowed it, it comes at the end."""
     seconds, rung = seconds * PATIENCE, threading.Event()
+    _limit.rung = rung
     on_main = threading.current_thread() is threading.main_thread()
-    with _alarm(seconds, rung) if on_main and hasattr(signal, "setitimer") else _watchman(seconds, rung):
-        yield
+    try:
+        with _alarm(seconds, rung) if on_main and hasattr(signal, "setitimer") else _watchman(seconds, rung):
+            yield
+    finally:
+        _limit.rung = threading.Event()
     if rung.is_set():
         raise TimeUp
 
@@ -195,6 +210,8 @@ def is_stub(function: Any) -> bool:
 
 def call(function: Any, *args: Any, doing: str = "", name: str = "") -> Any:
     """function(*args), the learner's. What goes wrong there becomes a Mistake that says where."""
+    if _limit.rung.is_set():
+        raise TimeUp  # an earlier call swallowed it
     try:
         signature = inspect.signature(function)
     except Exception:
@@ -211,32 +228,42 @@ def call(function: Any, *args: Any, doing: str = "", name: str = "") -> Any:
     except (Mistake, TimeUp, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise _of_error(error, doing, args) from error
+        raise _of_error(error, doing, args, function) from error
 
 
 def _of_signature(function: Any, signature: inspect.Signature, name: str) -> Mistake:
     """Why it cannot be called."""
-    if inspect.isclass(function):
-        wanted = ("__init__", "forward")
-        close = {re.sub("[^a-z]", "", name): name for name in wanted}
-        for found in vars(function):
-            bare = re.sub("[^a-z]", "", found.lower()).replace("int", "init").replace("iniit", "init")
-            if bare in close and found not in wanted:
-                return Mistake("misspelt-method", name=found, wanted=close[bare])
-        init = vars(function).get("__init__")
-        if init is not None and "self" not in inspect.signature(init).parameters:
-            return Mistake("forgets-self", name="__init__")
+    if inspect.isclass(function) and (misspelt := _misspelt(function)):
+        return misspelt
+    init = vars(function).get("__init__") if inspect.isclass(function) else None
+    if init is not None and "self" not in inspect.signature(init).parameters:
+        return Mistake("forgets-self", name="__init__")
     return Mistake("signature", got=", ".join(signature.parameters))
 
 
-def _of_error(error: BaseException, doing: str, args: Sequence[Any]) -> Mistake:
+def _misspelt(kind_of_module: type) -> Mistake | None:
+    """Is there a method that should be `__init__` or `forward`?"""
+    for wanted in ("__init__", "forward"):
+        bare = re.sub("[^a-z]", "", wanted)
+        for found in vars(kind_of_module):
+            if found not in ("__init__", "forward") and difflib.get_close_matches(
+                re.sub("[^a-z]", "", found.lower()), [bare, "int" if bare == "init" else bare], cutoff=0.75
+            ):
+                return Mistake("misspelt-method", name=found, wanted=wanted)
+    return None
+
+
+def _of_error(error: BaseException, doing: str, args: Sequence[Any], function: Any) -> Mistake:
     """An exception of the learner's code in words; `doing` a forward pass, or calling with `args`."""
     text, facts = _text(error), in_one_line(error)
+    made = function if inspect.isclass(function) else type(function)
     if "Module.__init__() call" in text:
         return Mistake("no-super-init")
     if isinstance(error, NotImplementedError) and "forward" in text:
-        return Mistake("no-forward")
+        return _misspelt(made) or Mistake("no-forward")
     if match := re.search(r"(\w+\.)?(__init__|forward)\(\) takes (\d+) positional arguments? but (\d+) w", text):
+        if match[2] == "__init__" and issubclass(made, nn.Module) and (misspelt := _misspelt(made)):
+            return misspelt
         if match[2] == "forward" and int(match[4]) == int(match[3]) + 1:
             return Mistake("forgets-self", name="forward")
     layers = "|".join(n for n in dir(nn) if isinstance(getattr(nn, n), type) and issubclass(getattr(nn, n), nn.Module))

@@ -1,15 +1,9 @@
 """Lesson 06: the bottleneck, whole nets of it, and where it strides."""
 
 from collections.abc import Callable, Sequence
-from math import prod
-from typing import Any
-from torch import nn
-from resnet_lib.teaching import answers
-from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, slip
-
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import product
+from math import prod
 from typing import Any
 
 import torch
@@ -19,6 +13,7 @@ from torch.nn.functional import relu
 from resnet_lib.models.blocks import Bottleneck
 from resnet_lib.models.resnet import ResNet, resnet50v2
 from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
+from resnet_lib.teaching import answers
 from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, Slips, call, noise, slip, together
 from resnet_lib.teaching.checks.mutations import (
     ADDITION,

@@ -1,20 +1,16 @@
 """Lesson 07: what the shortcut keeps, pre-activation blocks, Keras's pool, a whole V2 net."""
 
 from collections.abc import Callable, Sequence
-import torch
-from torch import Tensor
-from torch.autograd.functional import vjp
-from resnet_lib.teaching import answers
-from resnet_lib.teaching.checking import Exercise, noise
-
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.functional import vjp
 from torch.nn.functional import avg_pool2d, dropout, max_pool2d, pad, relu
 
 from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
+from resnet_lib.teaching import answers
 from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, Slips, noise, slip, together
 from resnet_lib.teaching.checks.lesson_01 import SMALL_NETS
 from resnet_lib.teaching.checks.mutations import (
