@@ -273,9 +273,9 @@ def made_again(stage: Any) -> None:
         made.downsample = shortcut_for(made, "B")
 
 
-def preact_stage(stage: Any) -> Stage:
+def preact_stage(stage: Any) -> Any:
     """As of V2's blocks: projections without a norm, of the activated signal."""
-    made = Stage(**stage.arguments, block=PreAct)
+    made: Any = Stage(**stage.arguments, block=PreAct)
     for block in made:
         if isinstance(block.downsample, ProjectionShortcut):
             block.downsample, block.activated = block.downsample[0], block.in_channels != block.channels

@@ -353,7 +353,7 @@ def place_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) ->
 
 def _where_it_strides(net: nn.Module) -> set[Any]:
     """Which mistakes the strides of a net's bottlenecks are; 0 is none."""
-    places = {(2, 1, 1): 0, (1, 2, 1): 1, (1, 1, 2): 2, (1, 1, 1): 3}
+    places: dict[tuple[int, ...], int] = {(2, 1, 1): 0, (1, 2, 1): 1, (1, 1, 2): 2, (1, 1, 1): 3}
     found = set[Any]()
     for block in (module for module in net.modules() if isinstance(module, Bottleneck)):
         pattern = tuple(c.stride[0] if isinstance(c, nn.Conv2d) else 0 for c in (block.conv1, block.conv2, block.conv3))

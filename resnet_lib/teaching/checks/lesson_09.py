@@ -324,7 +324,7 @@ new_head.slip("keeps-the-head", "`fc` is the old classifier, for the old classes
 new_head.slip("body-changed", "Weights of the body are not what they were. A new net was built, or they were "
     "initialised again; the point of fine-tuning is to keep them.",
     with_head(in_turn(lambda m, n: nn.init.ones_(m.conv1.weight), sets_head)),
-    with_head(lambda m, n: setattr(m, "layer1", trained_net(n, 7)[0].layer1) or sets_head(m, n)))
+    with_head(in_turn(lambda m, n: setattr(m, "layer1", trained_net(n, 7)[0].layer1), sets_head)))
 new_head.slip("head-sizes-swapped", "Inputs and outputs of the new classifier are swapped: nn.Linear(inputs, outputs).",
     with_head(lambda m, n: setattr(m, "fc", nn.Linear(n, m.fc.in_features))))
 new_head.slip("head-width", "The new classifier has {got} inputs; the body puts out {wanted}. Ask the old one: "
@@ -353,7 +353,7 @@ new_head.slip("freezes-nothing", "Everything learns. Set requires_grad to False 
     "froze "
     "model.fc: that was the old classifier, which is gone.)",
     with_head(sets_head, freeze=False),
-    with_head(lambda m, n: m.fc.requires_grad_(False) and sets_head(m, n), freeze=False))
+    with_head(in_turn(lambda m, n: m.fc.requires_grad_(False), sets_head), freeze=False))
 new_head.slip("forgets-head-bias", "A part of the new classifier is frozen. Its weight and its bias learn.",
     with_head(in_turn(sets_head, lambda m, n: m.fc.bias.requires_grad_(False))))
 new_head.slip("freezes-some", "Some of the body still learns: {left}. Batch norm's γ and β are parameters too.",

@@ -126,7 +126,12 @@ class Net(nn.Module):
         option: str | None = "B",
     ):
         super().__init__()
-        self.made = {"block": block, "layers": layers, "in_channels": in_channels, "num_classes": num_classes}
+        self.made: dict[str, Any] = {
+            "block": block,
+            "layers": layers,
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+        }
         self.made |= {"width": width, "stem": stem, "option": option}
         large = stem == "imagenet"
         self.conv1 = conv(7, in_channels, width, 2) if large else conv(3, in_channels, width)
@@ -150,7 +155,7 @@ class Net(nn.Module):
         self.fc = nn.Linear(inputs, num_classes)
 
     def remade(self, **changes: Any) -> "Net":
-        return Net(**{**self.made, **changes})  # type: ignore[arg-type]
+        return Net(**{**self.made, **changes})
 
     def stages(self) -> list[Any]:
         return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]
