@@ -187,8 +187,7 @@ class PreActBasicBlock(PreActBlock):
         if self.downsample is None:
             return self.residual(activated)
         else:
-            shortcut = self.downsample(activated if self.activate_shortcut else x)
-            return self.add(self.residual(activated), shortcut)
+            return self.add(self.residual(activated), self.downsample(activated if self.activate_shortcut else x))
 
 
 class PreActBottleneck(PreActBlock):
@@ -225,8 +224,7 @@ class PreActBottleneck(PreActBlock):
         if self.downsample is None:
             return self.residual(activated)
         else:
-            shortcut = self.downsample(activated if self.activate_shortcut else x)
-            return self.add(self.residual(activated), shortcut)
+            return self.add(self.residual(activated), self.downsample(activated if self.activate_shortcut else x))
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
