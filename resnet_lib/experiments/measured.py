@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from resnet_lib.arguments import require_choice
 from resnet_lib.data.images import CIFAR10_CLASSES, SHOES, ImageSet, load_fashion_mnist
@@ -451,17 +450,6 @@ PUBLISHED_CIFAR10 = {
 }
 
 
-class BothSides(nn.Module):
-    """Option A as the published nets have it: half of the new channels before those of x and half after."""
-
-    def __init__(self, extra: int):
-        super().__init__()
-        self.extra = extra
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
-
-
 def published_cifar10() -> Values:
     """What published CIFAR-10 nets say of the cat, shrunk to 32 × 32 pixels, with their zeros and with ours.
 
@@ -474,14 +462,12 @@ def published_cifar10() -> Values:
         content = path.read_bytes()
         check_hash(path, content, sha256)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["state_dict"]
-        net = cifar_resnet(int(name.removeprefix("resnet"))).eval()
-        net.load_state_dict(
-            {key.removeprefix("module.").replace("linear", "fc"): value for key, value in state.items()}
-        )
-        says = {"at the end": _says(net, photo)}
-        for stage in net.stages()[1:]:
-            stage[0].downsample = BothSides((stage[0].out_channels - stage[0].in_channels) // 2)  # type: ignore
-        says["on both sides"] = _says(net, photo)
+        weights = {key.removeprefix("module.").replace("linear", "fc"): value for key, value in state.items()}
+        says = {}
+        for zeros, option in (("at the end", "A"), ("on both sides", "A-centred")):
+            net = cifar_resnet(int(name.removeprefix("resnet")), shortcut=option).eval()
+            net.load_state_dict(weights)  # the same names and shapes
+            says[zeros] = _says(net, photo)
         values[name] = {"file": path.name, "sha256": sha256, "says": says}
     return values
 
