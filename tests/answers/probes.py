@@ -1,4 +1,4 @@
-"""Answers that measure: conv_gradients, signal_variances, cosine."""
+"""Answers that measure: conv_gradients, signal_variances, cosine, output_gradients, half_norm, autocorrelation."""
 
 import math
 
@@ -118,3 +118,98 @@ def as_lists(a, b):
 
 def dot(a, b):
     return float((a * b).sum())
+
+
+# output_gradients(model, layers, images, labels)
+
+
+@right("output_gradients")
+def kept_for_later(model, layers, images, labels):
+    outputs = {}
+
+    def remember(number):
+        def hook(module, inputs, output):
+            outputs[number] = output
+            output.retain_grad()
+
+        return hook
+
+    handles = [layer.register_forward_hook(remember(number)) for number, layer in enumerate(layers)]
+    F.cross_entropy(model(images), labels).backward()
+    for handle in handles:
+        handle.remove()
+    return [float(torch.sqrt(torch.sum(outputs[number].grad ** 2))) for number in range(len(layers))]
+
+
+@right("output_gradients")
+def seen_on_the_way_back(model, layers, images, labels):
+    found = []
+    handles = [
+        layer.register_full_backward_hook(lambda module, into, out: found.insert(0, out[0].norm().item()))
+        for layer in layers
+    ]
+    cross_entropy(model(images), labels).backward()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+@wrong("output_gradients", "leaves-hooks")
+def hooks_that_stay(model, layers, images, labels):
+    found = []
+    for layer in layers:
+        layer.register_full_backward_hook(lambda module, into, out: found.insert(0, out[0].norm().item()))
+    cross_entropy(model(images), labels).backward()
+    return found
+
+
+@wrong("output_gradients", "last-first")
+def in_the_order_of_the_way_back(model, layers, images, labels):
+    return seen_on_the_way_back(model, layers, images, labels)[::-1]
+
+
+# half_norm(x, centre, rescale)
+
+
+@right("half_norm")
+def one_expression(x, centre, rescale):
+    x = x - x.mean(0, keepdim=True) * centre
+    return x / torch.where(torch.tensor(rescale), (x**2).mean(0) + 1e-7, torch.ones(x.shape[1])).sqrt()
+
+
+@right("half_norm")
+def four_branches(x, centre, rescale):
+    if centre and rescale:
+        return (x - x.mean(0)) / x.std(0, correction=0)
+    if centre:
+        return x - x.sum(0) / len(x)
+    return x / (x.norm(dim=0) / len(x) ** 0.5) if rescale else x
+
+
+wrong("half_norm", "deviation")(
+    lambda x, centre, rescale: (x - x.mean(0) * centre) / (x.std(0, correction=0) if rescale else 1)
+)
+wrong("half_norm", "ignores-switches")(lambda x, centre, rescale: (x - x.mean(0)) / x.std(0, correction=0))
+
+
+# autocorrelation(gradients, lag)
+
+
+@right("autocorrelation")
+def pair_by_pair(gradients, lag):
+    rows = gradients - torch.mean(gradients, dim=0, keepdim=True)
+    total = sum(float(rows[n] @ rows[n + lag]) for n in range(len(rows) - lag))
+    return total / float((rows**2).sum())
+
+
+@right("autocorrelation")
+def from_all_products(gradients, lag):
+    rows = gradients - gradients.mean(0)
+    products = rows @ rows.T
+    return (products.diagonal(lag).sum() / products.trace()).item()
+
+
+wrong("autocorrelation", "mean-stays")(lambda g, lag: ((g @ g.T).diagonal(lag).sum() / g.square().sum()).item())
+wrong("autocorrelation", "round-the-corner")(
+    lambda g, lag: (((c := g - g.mean(0)) * torch.roll(c, lag, dims=0)).sum() / c.square().sum()).item()
+)

@@ -1,4 +1,4 @@
-"""Answers that set weights by hand: identity_conv and zero_init."""
+"""Answers that set weights by hand: identity_conv, zero_init and make_identity."""
 
 import torch
 from torch import nn
@@ -99,3 +99,38 @@ def by_name(block):
     for name, parameter in block.named_parameters():
         if name.startswith("bn2"):
             nn.init.constant_(parameter, 0)
+
+
+# make_identity(block)
+
+
+@right("make_identity")
+def layer_by_layer(block):
+    with torch.no_grad():
+        for conv, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2)):
+            conv.weight.copy_(nn.init.dirac_(torch.empty_like(conv.weight)))
+            norm.weight.copy_(torch.sqrt(1 + torch.tensor(norm.eps)))
+    return block
+
+
+@right("make_identity")
+def by_the_running_variance(block):
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.dirac_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.fill_(1 - module.eps)
+    return block.eval()
+
+
+@wrong("make_identity", "forgets-eps")
+def gamma_is_one_already(block):
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.dirac_(module.weight)
+    return block
+
+
+@wrong("make_identity", "returns-none")
+def changed_and_not_returned(block):
+    gamma_is_one_already(block)
