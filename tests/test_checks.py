@@ -285,6 +285,11 @@ class WithoutSelf(Own):
         return x
 
 
+class InitWithoutSelf(Own):
+    def __init__(in_channels: int, channels: int):
+        pass
+
+
 class Misspelt(nn.Module):
     def _init_(self, in_channels: int, channels: int) -> None: ...
 
@@ -307,6 +312,7 @@ class Float64(Own):
         (SharesItsList, "mutable-default"),
         (NotCalled, "layer-not-called"),
         (WithoutSelf, "forgets-self"),
+        (InitWithoutSelf, "forgets-self"),
         (Misspelt, "misspelt-method"),
         (Float64, "wrong-dtype"),
     ],

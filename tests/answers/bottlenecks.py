@@ -146,21 +146,6 @@ class Learner(nn.Module):
         return self.relu(self.branch(x) + self.shortcut(x))
 
 
-@wrong(("bottleneck", "stride_position"), "stride-on-last")
-class StrideOnLast(Learner):
-    strides = (0, 0, 1)
-
-
-@wrong(("bottleneck", "stride_position"), "stride-on-both")
-class StrideOnTwo(Learner):
-    strides = (1, 1, 0)
-
-
-@wrong(("bottleneck", "stride_position"), "stride-on-both")
-class StrideOnAll(Learner):
-    strides = (1, 1, 1)
-
-
 class BothInnerForgotten(Learner):
     def branch(self, x):
         return self.bn3(self.conv3(self.bn2(self.conv2(self.bn1(self.conv1(x))))))
@@ -172,7 +157,7 @@ class AllForgotten(BothInnerForgotten):
         return self.branch(x) + self.shortcut(x)
 
 
-@wrong("bottleneck", "changes-input")
+@wrong("bottleneck", "in-place")
 class AddsIntoX(Learner):
     def forward(self, x):
         branch = self.branch(x)

@@ -93,7 +93,7 @@ def flips(keys):
 
 flips("never-flips")(lambda x, flip: x)
 flips("always-flips")(lambda x, flip: x.flip(-1))
-flips("turned-round")(lambda x, flip: x if flip else x.flip(-1))
+flips("flips-the-others")(lambda x, flip: x if flip else x.flip(-1))
 flips("flips-upside-down")(lambda x, flip: torch.fliplr(x) if flip else x)
 flips("flips-upside-down")(lambda x, flip: x.flip(-1, -2) if flip else x)
 flips("flips-channels")(lambda x, flip: torch.flipud(x) if flip else x)

@@ -142,7 +142,7 @@ class ForgetsSuper(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
 
-@wrong("projection", "no-forward")
+@wrong("projection", "misspelt-method")
 class MisspeltForward(Learner):
     forward = nn.Module.forward
 

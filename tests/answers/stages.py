@@ -258,7 +258,7 @@ class AddsItself(Block):
         return F.relu(x + x)
 
 
-@of_blocks("adds-itself")
+@of_blocks("overwrites-x")
 class OverwritesX(Block):
     def forward(self, x):
         x = self.branch(x)

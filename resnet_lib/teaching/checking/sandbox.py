@@ -208,7 +208,7 @@ def is_stub(function: Any) -> bool:
     return {step.opname for step in steps} <= EMPTY and constants <= {None, ...}
 
 
-def call(function: Any, *args: Any, doing: str = "", name: str = "") -> Any:
+def call(function: Any, *args: Any, doing: str = "") -> Any:
     """function(*args), the learner's. What goes wrong there becomes a Mistake that says where."""
     if _limit.rung.is_set():
         raise TimeUp  # an earlier call swallowed it
@@ -221,7 +221,7 @@ def call(function: Any, *args: Any, doing: str = "", name: str = "") -> Any:
             signature.bind(*args)
     except TypeError:
         assert signature is not None
-        raise _of_signature(function, signature, name) from None
+        raise _of_signature(function, signature, args) from None
     try:
         with undisturbed():
             return function(*args)
@@ -231,13 +231,17 @@ def call(function: Any, *args: Any, doing: str = "", name: str = "") -> Any:
         raise _of_error(error, doing, args, function) from error
 
 
-def _of_signature(function: Any, signature: inspect.Signature, name: str) -> Mistake:
+def _of_signature(function: Any, signature: inspect.Signature, args: Sequence[Any]) -> Mistake:
     """Why it cannot be called."""
-    if inspect.isclass(function) and (misspelt := _misspelt(function)):
-        return misspelt
-    init = vars(function).get("__init__") if inspect.isclass(function) else None
-    if init is not None and "self" not in inspect.signature(init).parameters:
-        return Mistake("forgets-self", name="__init__")
+    if inspect.isclass(function):
+        if misspelt := _misspelt(function):
+            return misspelt
+        if "__init__" in vars(function):
+            try:
+                inspect.signature(vars(function)["__init__"]).bind(*args)
+                return Mistake("forgets-self", name="__init__")
+            except TypeError:
+                pass  # it takes another number of arguments, with `self` or without
     return Mistake("signature", got=", ".join(signature.parameters))
 
 

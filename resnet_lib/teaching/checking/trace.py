@@ -240,7 +240,7 @@ def _watched(module: nn.Module, seen: Observation, net: bool) -> Observation:
 
 def _sound(output: Any, case: Case) -> Tensor:
     if isinstance(output, nn.Module):
-        raise Mistake("layer-not-called")
+        raise Mistake("layer-not-called", at="")
     if not isinstance(output, Tensor):
         raise Mistake("returns-none" if output is None else "not-a-tensor", given=f"a {kind(output)}")
     if not output.dtype.is_floating_point:

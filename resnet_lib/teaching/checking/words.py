@@ -49,7 +49,7 @@ COMMON = {
     "finds what the first put there. Make the list inside the method.",
     # returned
     "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
-    "returns-callable": "It returns something to call ({got}) in place of a value. Call it and return the result.",
+    "returns-callable": "It returns something to call ({got}) instead of a value. Call it and return the result.",
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
     "odd-tensor": "It returns a tensor with which the check cannot calculate: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",

@@ -232,7 +232,7 @@ SMALL_NETS = Slips(  # in nets of three stages for small images
          "has two, so divide by 6, not by 3.",
          lambda net: net.remade(layers=(2 * net.made["layers"][0],) * 3)),
     *block_counts(3),
-    slip("shares-blocks", "One block stands several times in a stage: {off} parameters. Call the class anew for each "
+    slip("shares-blocks", "One block appears several times in a stage: {off} parameters. Call the class anew for each "
          "block, so that each has its own weights.",
          share_blocks),
     slip("wrong-width", "The widths are not 8, 16, 32: {off} parameters. The first stage has `width` channels, here 8; "

@@ -36,7 +36,7 @@ zero_pad = Exercise(
     traps=[(noise(2, 3, 4, 5, seed=4), 3, 1)],
     gradients=True,
 )
-zero_pad.slip("pads-in-front", "The zeros stand before x's channels. Then channel 0 of F(x) meets zeros in place of "
+zero_pad.slip("pads-in-front", "The zeros stand before x's channels. Then channel 0 of F(x) meets zeros instead of "
     "x's channel 0. They go at the end.",
     lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, out - x.shape[1], 0)))
 zero_pad.slip("pads-both-sides", "The zeros stand on both sides, as in some popular code for CIFAR. It trains, but the "

@@ -1,4 +1,4 @@
-"""Lesson 05: what stands in an architecture table, worked out by hand, and one row of it built."""
+"""Lesson 05: what an architecture table says, worked out by hand, and one row of it built."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -55,10 +55,10 @@ map_size = Exercise(
     traps=[(5, 5, 2, 0), (10, 4, 4, 1)],
 )
 map_size.slip("brackets-missing", "Brackets are missing: for {case} it gives {given}. `/` and `//` bind more strongly "
-    "than + and −, so they divide only what stands next to them.",
+    "than + and −, so they divide only what is next to them.",
     lambda n, k, s, p: n + 2 * p - k // s + 1, lambda n, k, s, p: n + 2 * p - k / s + 1,
     lambda n, k, s, p: n - k + 2 * p // s + 1, lambda n, k, s, p: n - k + 2 * p / s + 1)
-map_size.slip("backwards", "You compute the input's size from the output's. It is the other way round.",
+map_size.slip("backwards", "You compute the input's size from the output's. The input's is given.",
     lambda n, k, s, p: (n - 1) * s + k - 2 * p)
 map_size.slip("several-numbers", "It returns {given}. The pixels along one side are asked for, one number.",
     lambda *case: [DOWN[""](*case)] * 2, lambda *case: [1, 1, DOWN[""](*case), DOWN[""](*case)])
@@ -69,7 +69,7 @@ map_size.slip("whole-area", "That is the number of pixels in the whole map: for 
 map_size.slip("forgets-padding", "Padding is missing: for {case} it gives {given}. It makes the image larger by "
     "`padding` pixels on each side before the kernel moves over it.",
     DOWN["forgets-padding"])
-map_size.slip("pads-one-side", "You count padding once: for {case} it gives {given}. It stands on both sides of the "
+map_size.slip("pads-one-side", "You count padding once: for {case} it gives {given}. It is added on both sides of the "
     "image, so 2 × padding.",
     DOWN["pads-one-side"])
 map_size.slip("fence-posts", "One is missing: for {case} it gives {given}. A kernel that moves 3 times has been at 4 "
@@ -78,7 +78,7 @@ map_size.slip("fence-posts", "One is missing: for {case} it gives {given}. A ker
 map_size.slip("ignores-kernel", "The kernel's size does not enter: for {case} it gives {given}. A 7×7 kernel without "
     "padding cannot stand on the border pixels.",
     DOWN["ignores-kernel"], DOWN["ignores-kernel-but-pads"])
-map_size.slip("plus-inside", "The + 1 stands inside the division: for {case} it gives {given}. The first place is "
+map_size.slip("plus-inside", "The + 1 is inside the division: for {case} it gives {given}. The first place is "
     "there whatever the stride is, so add it afterwards.",
     DOWN["plus-inside"])
 map_size.slip("ignores-stride", "The stride does not enter: for {case} it gives {given}. A stride of 2 keeps every "
@@ -313,7 +313,7 @@ basic_stage = ModuleExercise(
         slip("in-channels-again", "Every block is made for in_channels. After the first block there are `channels` of "
              "them, and the second block receives those.",
              made_again),
-        slip("shares-blocks", "One block stands several times in a stage: {off} parameters. Call the class anew for "
+        slip("shares-blocks", "One block appears several times in a stage: {off} parameters. Call the class anew for "
              "each block, so that each has its own weights.",
              share_in),
         slip("projection-everywhere", "Every block has a projection (option C): {off} parameters. Only where the shape "

@@ -242,7 +242,7 @@ NETS = Slips(  # in nets of four stages for ImageNet
     slip("stem-3x3", "The stem is a 3×3 convolution, as for small images. For ImageNet it is 7×7 with stride 2, then a "
          "max-pool.",
          *[no_stem_pool_and_stride(stride, *pool) for stride, pool in product((1, 2), ([], ["maxpool"]))]),
-    slip("shares-blocks", "One block stands several times in a stage: {off} parameters. Call the class anew for each "
+    slip("shares-blocks", "One block appears several times in a stage: {off} parameters. Call the class anew for each "
          "block, so that each has its own weights.",
          share_blocks),
     *HEADS,

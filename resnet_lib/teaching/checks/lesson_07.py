@@ -83,7 +83,7 @@ left_of_x.slip("times-blocks", "You multiply by the number of blocks: for {case}
 left_of_x.slip("product-from-zero", "It is always 0. A sum starts at 0; a product that does so stays there, so start "
     "at 1.",
     lambda scales: 0.0)
-left_of_x.slip("one-for-each-block", "It returns {given}: a factor after each block. The one behind them all is "
+left_of_x.slip("one-for-each-block", "It returns {given}: a factor after each block. The one after the last block is "
     "asked for.",
     lambda scales: [prod(scales[: n + 1]) for n in range(len(scales))],
     lambda scales: [prod(scales[n:]) for n in range(len(scales))])
@@ -211,9 +211,9 @@ PREACT = Slips(
     slip("no-first-activation", "The norm and ReLU before the first convolution are missing. In pre-activation each "
          "convolution is preceded by both.",
          both(drops("bn1"), begins(lambda b, x: x)), begins(lambda b, x: x)),
-    slip("no-first-relu", "The first ReLU is missing: norm alone stands before the first convolution.",
+    slip("no-first-relu", "The first ReLU is missing: norm alone comes before the first convolution.",
          begins(lambda b, x: b.bn1(x))),
-    slip("no-first-norm", "The first norm is missing: ReLU alone stands before the first convolution.",
+    slip("no-first-norm", "The first norm is missing: ReLU alone comes before the first convolution.",
          drops("bn1"), begins(lambda b, x: relu(x))),
     slip("relu-on-shortcut", "The shortcut passes through a ReLU before the addition. Then negative values are lost on "
          "the path that should carry everything.",
@@ -495,7 +495,7 @@ preact_net = ModuleExercise(
              ends_with(lambda net, x: net.fc(net.avgpool(relu(net.norm(x)))))),
         slip("ignores-depth", "The depth is fixed. Compute the number of blocks from it.",
              *[remade(layers=(n, n, n)) for n in (1, 2, 3, 9)]),
-        slip("shares-blocks", "One block stands several times in a stage: {off} parameters. Call the class anew for "
+        slip("shares-blocks", "One block appears several times in a stage: {off} parameters. Call the class anew for "
              "each block, so that each has its own weights.",
              share_blocks, shares_from_the_first, both(share_blocks, shares_from_the_first)),
         slip("same-width", "Every stage has 8 channels: {off} parameters. Each stage doubles them: 8, 16, 32.",

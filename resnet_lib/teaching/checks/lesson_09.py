@@ -69,7 +69,7 @@ warm_up.slip("whole-division", "It is 0 up to the peak: for {case} it gives {giv
     "fraction, so divide with `/`.",
     lambda t, w, peak: peak * min((t + 1) // w, 1), lambda t, w, peak: peak * min(t // w, 1))
 warm_up.slip("brackets-missing", "Brackets are missing: for {case} it gives {given}. `/` and `//` bind more strongly "
-    "than + and −, so they divide only what stands next to them.",
+    "than + and −, so they divide only what is next to them.",
     lambda t, w, peak: peak * min(t + 1 / w, 1), lambda t, w, peak: min(t + 1 / w * peak, peak))
 warm_up.slip("not-linear", "It rises in unequal stages: for {case} it gives {given}. Every step of the warm-up adds "
     "peak / warm_steps.",
@@ -179,12 +179,12 @@ crop_and_flip.slip("end-not-moved", "The end of the cut stays while its start mo
     "{given_shape}. A slice takes start and end, so from `top` to `top + height`.",
     then_flip(lambda x, top, left: framed_image(x)[:, top : x.shape[1], left : x.shape[2]]))
 crop_and_flip.slip("counts-from-the-image", "You count `top` and `left` from the corner of the image. They count from "
-    "the corner of the border, which stands on all four sides: (4, 4) is where nothing moves.",
+    "the corner of the border, which is on all four sides: (4, 4) is where nothing moves.",
     *[framed(0, n, 0, n) for n in (4, 8)])
 crop_and_flip.slip("moves-the-other-way", "The image moves the other way. With `top` = 0 the cut begins at the upper "
     "border, so the image lies lower in it.",
     then_flip(lambda x, top, left: cut(x, 8 - top, 8 - left)))
-crop_and_flip.slip("border-on-two-sides", "The border stands on the left and above only. `pad` takes one number for "
+crop_and_flip.slip("border-on-two-sides", "The border is on the left and above only. `pad` takes one number for "
     "each side: left, right, top, bottom.",
     framed(4, 0, 4, 0))
 crop_and_flip.slip("flips-the-others", "It mirrors exactly where `flip` is False.",
@@ -327,7 +327,7 @@ new_head.slip("body-changed", "Weights of the body are not what they were. A new
     with_head(in_turn(lambda m, n: setattr(m, "layer1", trained_net(n, 7)[0].layer1), sets_head)))
 new_head.slip("head-sizes-swapped", "Inputs and outputs of the new classifier are swapped: nn.Linear(inputs, outputs).",
     with_head(lambda m, n: setattr(m, "fc", nn.Linear(n, m.fc.in_features))))
-new_head.slip("head-width", "The new classifier has {got} inputs; the body puts out {wanted}. Ask the old one: "
+new_head.slip("head-width", "The new classifier has {got} inputs; the body has {wanted} outputs. Ask the old one: "
     "model.fc.in_features.",
     with_head(lambda m, n: setattr(m, "fc", nn.Linear(512, n))),
     with_head(lambda m, n: setattr(m, "fc", nn.Linear(m.fc.out_features, n))))
