@@ -1,23 +1,26 @@
-"""How long from a key press to new pixels: every explorer in JupyterLab, beside `interact` with inline matplotlib.
+"""From a key press to new pixels: every explorer in JupyterLab and on a web page, beside `interact`, in one run.
 
     python -m benchmarks widgets
 
-Needs Chromium. Milliseconds depend on the machine; the ratio to `interact`, measured in the same run, does not much.
+Needs Chromium. A move is timed from the browser's key event to the end of the frame in which the new picture was
+painted; every move counts. Milliseconds depend on the machine; the ratio to `interact` does not much.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browser_lab import CHROMIUM, chromium, jupyter_lab, open_and_run
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("tests", "docs")]
+from browser_lab import CHROMIUM, chromium, jupyter, open_and_run  # noqa: E402
 
-MOVES = 50
+MOVES = 60
+LATE = 20_000  # milliseconds: a move that is not answered by then counts with this time
 INTERACT = """
 from ipywidgets import interact
 import matplotlib.pyplot as plt
@@ -28,108 +31,120 @@ def show(depth=20):
     plt.title(f"depth {depth}")
     plt.show()
 """
-# name: (how it is made, the control that is moved)
-EXPLORERS = {
-    "ShortcutExplorer": ("ShortcutExplorer()", "in_channels"),
-    "GradientFlowExplorer": ("GradientFlowExplorer()", "step"),
-    "ArchitectureExplorer": ("ArchitectureExplorer()", "net"),
-    "TrainingReplay": ("TrainingReplay()", "moment"),
-    "LesionExplorer": ("LesionExplorer()", "layer1_1"),
-    "PathExplorer": ("PathExplorer()", "blocks"),
-    "LandscapeExplorer": ("LandscapeExplorer()", "row"),
-}
 
-# Presses a key on `selector` and resolves, after the frame in which the picture has changed, with the milliseconds.
-TIMED = """([root, selector, picture, key]) => new Promise(done => {
-  const place = document.querySelectorAll(root)[0];
-  const shown = () => { const node = place.querySelector(picture); return node ? (node.outerHTML || '') : ''; };
-  const before = shown(), start = performance.now();
-  const look = () => {
-    const now = shown();
-    if ((now && now !== before) || performance.now() - start > 6000)
-      requestAnimationFrame(() => done(performance.now() - start));
-    else requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-  const node = place.querySelector(selector);
-  if (node.tagName === 'SELECT') {
-    node.selectedIndex = (node.selectedIndex + 1) % node.options.length;
-    node.dispatchEvent(new Event('change', {bubbles: true}));
-  } else if (node.type === 'checkbox') node.click();
-  else {
-    node.focus();
-    node.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
-  }
-})"""
+
+class Times(NamedTuple):
+    """Milliseconds of every move, and how long after a fast drag the picture still changed."""
+
+    moves: list[float]
+    behind: float
+
+    @property
+    def p95(self) -> float:
+        return quantiles(self.moves, n=20)[-1]
 
 
 def main(argv: list[str]) -> None:
+    from pages import forms
+
+    from resnet_lib import widgets
+
     if CHROMIUM is None:
         raise SystemExit("no Chromium was found: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as name:
-        folder, scratch = Path(name) / "lessons", Path(name) / "scratch"
-        folder.mkdir()
-        scratch.mkdir()
-        for explorer, (call, _) in EXPLORERS.items():
-            write(folder, explorer, f"import resnet_lib as rl\nexplorer = rl.{call}\nexplorer")
-        write(folder, "interact", INTERACT)
-        with jupyter_lab(folder, scratch) as address, chromium() as page:
-            theirs = measure(page, address.format("interact.ipynb"), ".jp-OutputArea", ".noUi-handle", "img")
-            print(f"{'':22} {'median ms':>10} {'p95 ms':>8} {'behind ms':>10} {'kernel p95':>11} {'× interact':>11}")
-            row("interact + matplotlib", theirs, None, theirs)
-            for explorer, (call, control) in EXPLORERS.items():
-                selector = f".control-{control} :is(.noUi-handle, select, input)"
-                ours = measure(page, address.format(f"{explorer}.ipynb"), ".resnet-panel", selector, "svg[role=img]")
-                row(explorer, ours, kernel_side(call, control), theirs)
+    kinds = list(dict.fromkeys(type(explorer) for explorer in widgets.shipped()))
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as scratch, chromium() as page:
+        folder = Path(name)
+        write(folder / "interact.ipynb", INTERACT)
+        for kind in kinds:
+            write(folder / f"{kind.__name__}.ipynb", f"from resnet_lib import widgets\nwidgets.{kind.__name__}()")
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; milliseconds; {MOVES} moves each\n")
+        print(f"{'':22} {'in JupyterLab':>26} {'on a page':>17} {'opened':>8} {'times as fast':>14}")
+        print(f"{'':22} {'median':>8} {'p95':>8} {'behind':>8} {'median':>8} {'p95':>8} {'':>8} {'as interact':>14}")
+        with jupyter(folder, Path(scratch)) as address:
+            open_and_run(page, address.format("interact.ipynb"))
+            theirs = measure(page, ".widget-interact", "img", ".noUi-handle")
+            print(f"{'interact':22} {median(theirs.moves):8.0f} {theirs.p95:8.0f} {theirs.behind:8.0f}", flush=True)
+            for kind in kinds:
+                opened = milliseconds_to_open(kind)
+                open_and_run(page, address.format(f"{kind.__name__}.ipynb"))
+                ours = measure(page, ".resnet-front[data-ready]", "svg")
+                script = forms.script_of(explorer := kind())
+                html = forms.explorer_html(explorer, script.name, "alone")
+                alone = f"<!doctype html>{html}<script>{script.text}{forms.front_script()}</script>"
+                (folder / "page.html").write_text(alone, encoding="utf-8")
+                page.goto((folder / "page.html").as_uri())
+                there = measure(page, ".resnet-front[data-ready]", "svg")
+                times = f"{median(ours.moves):8.0f} {ours.p95:8.0f} {ours.behind:8.0f} {median(there.moves):8.0f}"
+                faster = median(theirs.moves) / median(ours.moves)
+                print(f"{kind.__name__:22} {times} {there.p95:8.0f} {opened:8.0f} {faster:14.1f}", flush=True)
 
 
-def row(name: str, ours: dict[str, Any], kernel: float | None, theirs: dict[str, Any]) -> None:
-    faster = median(theirs["moves"]) / median(ours["moves"])
-    inside = "–" if kernel is None else f"{kernel:.1f}"
-    times = f"{median(ours['moves']):10.0f} {p95(ours['moves']):8.0f} {ours['behind']:10.0f}"
-    print(f"{name:22} {times} {inside:>11} {faster:11.1f}", flush=True)
-
-
-def write(folder: Path, name: str, source: str) -> None:
+def write(path: Path, source: str) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / f"{name}.ipynb")
+    nbformat.write(notebook, path)
 
 
-def measure(page: Any, url: str, root: str, selector: str, picture: str) -> dict[str, Any]:
-    """Key presses one at a time, then a burst: how long after its end the picture still changes."""
-    open_and_run(page, url)
-    page.locator(f"{root} {picture}").first.wait_for(timeout=60_000)
+def milliseconds_to_open(kind: type) -> float:
+    """The first time in this process, with what its output holds."""
+    start = perf_counter()
+    kind()._repr_mimebundle_()
+    return 1000 * (perf_counter() - start)
+
+
+def measure(page: Any, root: str, picture: str, handle: str = "") -> Times:
+    """Key presses one at a time, on all controls in turn, then a fast drag of the first one."""
+    place = page.locator(root).first
+    place.locator(picture).first.wait_for(timeout=60_000)
     page.wait_for_timeout(500)
-    moves = []
+    place.evaluate(WATCH, picture)
+    kept = "[data-name]:not([data-name=pin]):not([data-name=source]):not([data-name=seed])"
+    handles = [place.locator(handle)] if handle else place.locator(kept).all()
     for move in range(MOVES):
-        key = "ArrowRight" if (move // 4) % 2 == 0 else "ArrowLeft"  # forth and back, so that it never stands at an end
-        milliseconds = page.evaluate(TIMED, [root, selector, picture, key])
-        if milliseconds < 6000:
-            moves.append(milliseconds)
+        press(page, handles[move % len(handles)], back=bool(handle) and move % 8 > 3)
+        try:
+            page.wait_for_function("([place, count]) => place.times.length > count", arg=[place.element_handle(), move],
+                                   timeout=LATE)  # fmt: skip
+        except Exception:  # Playwright's time-out
+            place.evaluate("(place, late) => { place.times.push(late); }", LATE)
         page.wait_for_timeout(40)
-    return {"moves": moves, "behind": page.evaluate(BURST, [root, selector, picture])}
+    return Times(place.evaluate("place => place.times"), place.evaluate(DRAG, [picture, handle]))
 
 
-# A fast drag: a move every 16 ms for half a second, then the time until the picture stays as it is for half a second.
-BURST = """([root, selector, picture]) => new Promise(done => {
-  const place = document.querySelectorAll(root)[0], node = place.querySelector(selector);
-  const shown = () => place.querySelector(picture)?.outerHTML;
+# From now on the time of each key press until after the frame that painted another picture.
+WATCH = """(place, picture) => {
+  let pressed = null, last = place.querySelector(picture);
+  place.times = [];
+  place.addEventListener('keydown', event => { pressed = event.timeStamp; }, true);
+  new MutationObserver(() => {
+    const now = place.querySelector(picture), start = pressed;
+    if (start === null || !now || now === last) return;
+    [pressed, last] = [null, now];
+    requestAnimationFrame(() => setTimeout(() => place.times.push(performance.now() - start)));
+  }).observe(place, {childList: true, subtree: true});
+}"""
+
+# A move every 16 ms for half a second, then the time until the picture stays as it is for 1.5 s.
+DRAG = """(place, [picture, handle]) => new Promise(done => {
+  const node = place.querySelector(handle || '[type=range], select, [type=checkbox]');
+  const shown = () => place.querySelector(picture);
   let moves = 0, last = shown(), changed = 0, end = 0;
   const look = () => {
-    const now = performance.now(), is = shown();
-    if (is !== last) { last = is; changed = now; }
+    const now = performance.now();
+    if (shown() !== last) { last = shown(); changed = now; }
     if (end && now - Math.max(end, changed) > 1500) done(Math.max(0, changed - end));
     else requestAnimationFrame(look);
   };
   const move = () => {
     if (moves++ >= 30) { end = performance.now(); return; }
-    if (node.tagName === 'SELECT') {
-      node.selectedIndex = (node.selectedIndex + 1) % node.options.length;
-      node.dispatchEvent(new Event('change', {bubbles: true}));
-    } else if (node.type === 'checkbox') node.click();
-    else node.dispatchEvent(new KeyboardEvent('keydown',
-      {key: moves % 8 < 4 ? 'ArrowRight' : 'ArrowLeft', bubbles: true, cancelable: true}));
+    const key = moves % 8 < 4 ? 'ArrowRight' : 'ArrowLeft';
+    if (node.type === 'checkbox') node.click();
+    else if (handle) node.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+    else {
+      if (node.type === 'range') node.value = Number(node.value) + (moves % 8 < 4 ? 1 : -1);
+      else node.selectedIndex = (node.selectedIndex + 1) % node.options.length;
+      node.dispatchEvent(new Event('input', {bubbles: true}));
+    }
     setTimeout(move, 16);
   };
   look();
@@ -137,23 +152,21 @@ BURST = """([root, selector, picture]) => new Promise(done => {
 })"""
 
 
-def kernel_side(call: str, control: str) -> float:
-    """p95 of the milliseconds that one move takes in the kernel."""
-    import resnet_lib as rl
-
-    explorer = eval(f"rl.{call}", {"rl": rl})
-    widget = explorer.controls[control]
-    if hasattr(widget, "options"):
-        values = [value[1] if isinstance(value, tuple) else value for value in widget.options]
-    else:
-        values = [False, True] if isinstance(widget.value, bool) else list(range(widget.min, widget.max + 1))
-    times = []
-    for move in range(MOVES + 1):
-        start = perf_counter()
-        widget.value = values[move % len(values)]
-        times.append(1000 * (perf_counter() - start))
-    return p95(times[1:])
+def press(page: Any, control: Any, back: bool) -> None:
+    """One key press that moves the control; where it stands at its end it goes to its beginning."""
+    if control.locator("input, select").count() == 0:
+        control.focus()
+        page.keyboard.press("ArrowLeft" if back else "ArrowRight")
+        return
+    handle = control.locator("select, input:checked, [type=range], [type=checkbox]").first
+    handle.focus()
+    kind, end = handle.evaluate(
+        """node => [node.type, node.type === 'range' ? node.value === node.max
+          : node.value === [...node.options ?? []].filter(option => !option.disabled).at(-1)?.value]"""
+    )
+    forth = {"checkbox": "Space", "select-one": "ArrowDown", "range": "ArrowRight", "radio": "ArrowRight"}
+    page.keyboard.press("Home" if end and kind in ("range", "select-one") else forth[kind])
 
 
-def p95(values: list[float]) -> float:
-    return quantiles(values, n=20)[-1]
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -38,8 +38,8 @@ const makers = {
       node: tag("div", {}, tag("label", {for: id}, label), select),
       get: () => select.selectedIndex,
       set: index => { select.selectedIndex = index; },
-      offer: offered => options.forEach((option, index) => {
-        option.hidden = option.disabled = !offered.has(index);
+      offer: offered => options.forEach((option, index) => { // touched only if it changes: a long menu is slow to lay out
+        if (option.disabled === offered.has(index)) option.hidden = option.disabled = !offered.has(index);
       }),
     };
   },
