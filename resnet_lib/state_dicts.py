@@ -14,12 +14,8 @@ from torch import Tensor, nn
 from resnet_lib.files import DamagedFileError
 
 State = dict[str, Tensor]
-INSIDE = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-)  # what training scripts call the weights, the likeliest first
+# What training scripts call the weights among other things, the likeliest first.
+INSIDE = ("state_dict", "model_state_dict", "model", "net")
 # What DataParallel, torch.compile and FSDP write between the parts of a name.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 ANCHOR = "layer1.0.conv1.weight"  # in every ResNet with torchvision's names; what stands before it is a prefix

@@ -212,7 +212,7 @@ def test_hooks_are_gone_after_an_exception():
 
 def test_a_layer_that_puts_out_no_tensor_is_named():
     model = nn.Sequential(nn.LSTM(8, 8))
-    with pytest.raises(TypeError, match="the lstm must put out one tensor"), watching({"the lstm": model[0]}):
+    with pytest.raises(TypeError, match="the lstm must return one tensor"), watching({"the lstm": model[0]}):
         model(torch.zeros(2, 3, 8))
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import warnings
 from collections import Counter
 
 import numpy as np
@@ -22,6 +21,10 @@ from resnet_lib.probes.saliency import grad_cam
 from resnet_lib.probes.signal import branch_norms, effective_receptive_field
 from resnet_lib.probes.variants import scrambled
 
+pytestmark = [  # torch.jit still works, and what it warns of (shapes that stay) is so on purpose
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 NARROW = {"width": 4, "num_classes": 10}
 LARGE = ("resnet18", "resnet50", "resnet50v2", "plain18")
 NETS = {
@@ -152,6 +155,8 @@ def test_another_conv1_is_asked_what_it_takes(name: str, how: str):
         how, (channels - 3) * old.weight[0, 0].numel() * old.out_channels * (32 // old.stride[0]) ** 2
     )
     assert receptive_field(net) == receptive_field(NETS[name]())
+    if how != "wrapped":  # there the first convolution takes 3 channels, and so does the count, unless told
+        assert count_macs(net) == count_macs(net, (channels, 224, 224))
     maps = grad_cam(net, images)
     assert maps.shape == (2, 32, 32) and maps.isfinite().all()
     torch.testing.assert_close(torch.fx.symbolic_trace(net)(images), logits)
@@ -230,9 +235,7 @@ def exports() -> dict:
 @torch.no_grad()
 def test_an_exported_net_gives_the_same_logits_and_has_the_same_keys(name: str, way: str):
     net = net_called(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit announces its retirement
-        exported = exports()[way](net, X)
+    exported = exports()[way](net, X)
     torch.testing.assert_close(exported(X), net(X))
     assert exported.state_dict().keys() == net.state_dict().keys()
     other = torch.randn(2, 3, 32, 32)

@@ -27,6 +27,7 @@ from resnet_lib import (
 from resnet_lib.files import DamagedFileError
 from resnet_lib.models import weights
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # it still works
 PAGE = Path(__file__).parents[1] / "docs" / "using-these-nets.md"
 X = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

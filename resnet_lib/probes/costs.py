@@ -74,36 +74,39 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def count_macs(model: nn.Module, input_size: Size = (3, 224, 224)) -> int:
+def count_macs(model: nn.Module, input_size: Size | None = None) -> int:
     """Multiply-adds for one image, of convolutions and matrix products without biases, as papers and torchvision count.
 
-    Papers often call them FLOPs. Raises TypeError or ValueError for an `input_size` that is not (C, H, W).
+    Papers often call them FLOPs. Without `input_size` (C, H, W) the image is 224 × 224, in the channels that the first
+    convolution takes. Raises TypeError or ValueError for another kind of `input_size`.
     """
     return cost_table(model, input_size).total.macs
 
 
-def cost_table(model: nn.Module, input_size: Size = (3, 224, 224)) -> CostTable:
-    """What every layer costs. Raises TypeError or ValueError for an `input_size` that is not (C, H, W)."""
+def cost_table(model: nn.Module, input_size: Size | None = None) -> CostTable:
+    """What every layer costs, for the same images as in `count_macs`."""
     return CostTable(tuple(_run(model, input_size).rows))
 
 
 def receptive_field(model: nn.Module, input_size: Size | None = None) -> int:
     """The side, in pixels, of the square that one place of the last feature map depends on (Araujo et al. 2019).
 
-    It is the same for every image size; without `input_size` it is measured at 224 × 224, in the channels of the first
-    convolution. For nets whose maps shrink or keep their size. Raises ValueError for a net without a feature map.
+    It is the same for every image size; without `input_size` it is measured as `count_macs` does. For nets whose maps
+    shrink or keep their size. Raises ValueError for a net without a feature map.
     """
-    channels = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), 3)
-    meter = _run(model, input_size or (channels, 224, 224))
+    meter = _run(model, input_size)
     if not meter.last_map:
         raise ValueError(f"model must make a feature map (N, C, H, W); no layer of this {type(model).__name__} does")
     return _pixels(meter.last_map)
 
 
-def _run(model: nn.Module, input_size: Size) -> "_Meter":
+def _run(model: nn.Module, input_size: Size | None) -> "_Meter":
     """A meter that has watched one image pass through a copy of `model`."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+    if input_size is None:
+        channels = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), 3)
+        input_size = (channels, 224, 224)
     if not isinstance(input_size, (tuple, list)):
         raise TypeError(f"input_size must be a tuple (C, H, W), got {input_size!r} ({type(input_size).__name__})")
     if len(input_size) != 3:

@@ -63,7 +63,7 @@ def watching(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
     def keep(name: str, _: Any, output: Any) -> Tensor:
         if not isinstance(output, Tensor):
-            raise TypeError(f"{name} must put out one tensor to be watched, it gave {type(output).__name__}")
+            raise TypeError(f"{name} must return one tensor to be watched, it gave {type(output).__name__}")
         outputs[name] = output.clone()
         return outputs[name].clone()
 
