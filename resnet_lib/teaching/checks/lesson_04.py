@@ -1,14 +1,17 @@
 """Lesson 04: the three shortcuts, and when a block needs which."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d, pad, relu
 
+from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
 from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, noise, slip
+from resnet_lib.teaching.checks.lesson_03 import starts_as
 from resnet_lib.teaching.checks.mutations import LAYERS, Mutation, biased, resized, swapped
 
 
@@ -201,3 +204,45 @@ projection = ModuleExercise(
         *LAYERS.only("norm-without-gamma"),
     ],
 )
+
+
+def projections(fill: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Change the 1×1 convolution of every shortcut."""
+
+    def change(net: Any) -> None:
+        with torch.no_grad():
+            for block in net.blocks().values():
+                fill(block.downsample[0].weight)
+
+    return change
+
+
+start_as_identity = Exercise(
+    "start_as_identity(net)",
+    praise="every projection copies its input channels, and new channels start at zero.",
+    right=projections(nn.init.dirac_),
+    cases=lambda: [(cifar_resnet(depth, shortcut="C", width=3, in_channels=1),) for depth in (8, 14)],
+    problem=lambda returned, before, after: starts_as(start_as_identity, before, after, returned),
+)
+start_as_identity.slip("nothing-changed", "The net came out as it went in. Change the values of its weights in "
+    "place; what you return is ignored.",
+    lambda net: None)
+start_as_identity.slip("changes-a-copy", "You changed a copy and returned it. The net that was handed over is as it "
+    "was; change that one.",
+    lambda net: projections(nn.init.dirac_)(twin := deepcopy(net)) or twin)
+start_as_identity.slip("ones-everywhere", "All weights are 1, so each output channel is the sum of all input "
+    "channels. A copy has a 1 only where both are the same.",
+    projections(nn.init.ones_))
+start_as_identity.slip("zeros", "The projections start at zero, so nothing passes the shortcuts at all.",
+    projections(nn.init.zeros_))
+start_as_identity.slip("adds-the-identity", "The identity is added to the random weight. Replace the weight.",
+    projections(lambda weight: weight.add_(nn.init.dirac_(torch.empty_like(weight)))))
+start_as_identity.slip("square-only", "Only projections that keep the number of channels have changed. The others "
+    "can copy the channels that there are.",
+    projections(lambda weight: weight.shape[0] == weight.shape[1] and nn.init.dirac_(weight)))
+start_as_identity.slip("branches-too", "Convolutions of the branches have changed too. Only the shortcuts' 1×1 "
+    "should.",
+    lambda net: projections(nn.init.dirac_)(net) or [nn.init.dirac_(b.conv1.weight) for b in net.blocks().values()])
+start_as_identity.slip("other-start", "{count} weights are not what they should be, `{name}` is the first. Wanted: "
+    "each 1×1 convolution of a shortcut copies its input channels, and nothing else changed.",
+    projections(lambda weight: nn.init.eye_(weight.flip(1)[:, :, 0, 0]) is None or weight.mul_(2)))

@@ -1,4 +1,4 @@
-"""Lesson 05: what an architecture table says, worked out by hand, and one row of it built."""
+"""Lesson 05: what an architecture table says, worked out by hand, and ResNet-34 built from it."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -8,25 +8,37 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from resnet_lib.models.shortcuts import ProjectionShortcut
-from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, slip, together
+from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, Slips, slip, together
 from resnet_lib.teaching.checks.mutations import (
     ADDITION,
+    BASIC,
     CONVS_3X3,
+    HEADS,
     LAYERS,
     Basic,
     Bottle,
     Mutation,
+    Net,
     PreAct,
+    begins_with,
     biased,
+    block_counts,
     both,
     computes,
     conv_and_norm,
+    drops,
+    every_block_strides,
     in_all_blocks,
     inside,
+    remade,
+    replaces,
     resized,
     set_stride,
+    share_blocks,
     share_in,
     shortcut_for,
+    with_shortcut,
+    wrong_strides,
 )
 
 
@@ -358,5 +370,113 @@ basic_stage = ModuleExercise(
              in_all_blocks(computes(overwrites_x))),
         together("projection-no-norm", "conv-bias", wrong=[
             first_projection(resized(1, bias=True)), both(first_projection(resized(1, bias=True)), biased())]),
+    ],
+)
+
+
+def fitted(in_channels: int, channels: int, stride: int = 1) -> Basic:
+    """A basic block with a projection where x does not fit (option B)."""
+    block = Basic(in_channels, channels, stride)
+    block.downsample = shortcut_for(block, "B")
+    return block
+
+
+def where(needed: Callable[[Any], bool]) -> Mutation:
+    """A projection by another rule."""
+
+    def mutate(block: Any) -> None:
+        block.downsample = shortcut_for(block, "C") if needed(block) else nn.Identity()
+
+    return mutate
+
+
+def projected(make: Callable[[nn.Conv2d], nn.Module]) -> Mutation:
+    """Another projection, by a function of its convolution, where there is one."""
+
+    def mutate(block: Any) -> None:
+        if isinstance(block.downsample, ProjectionShortcut):
+            block.downsample = make(block.downsample[0])
+
+    return mutate
+
+
+PROJECTION = Slips(
+    slip("projection-by-stride", "You project where the stride is 2. From 3 to 5 channels at stride 1 x does not fit "
+         "either.",
+         where(lambda b: b.stride != 1)),
+    slip("projection-by-channels", "You project where the channels change. At stride 2 x does not fit either, even "
+         "if they stay.",
+         where(lambda b: b.in_channels != b.channels)),
+    slip("projects-without-need", "There is a projection where x fits: {off} parameters. There the identity is "
+         "enough.",
+         where(lambda b: True)),
+    slip("projection-no-norm", "A batch norm is missing after the projection.",
+         projected(lambda c: c)),
+    slip("projection-3x3", "The projection is a 3×3 convolution. 1×1 is enough to map channels.",
+         projected(lambda c: conv_and_norm(resized(3, 1)(c)))),
+    slip("zero-pads", "The shortcut pads with zeros (option A). Here it projects: a 1×1 convolution and a batch norm.",
+         lambda block: setattr(block, "downsample", shortcut_for(block, "A"))),
+)
+
+strided_block = ModuleExercise(
+    "MyBlock(in_channels, channels, stride=1)",
+    reference=fitted,
+    cases=[
+        Case((4, 6, 2), (3, 4, 8, 6)), Case((5, 5), (2, 5, 6, 7)), Case((3, 5, 1), (2, 3, 5, 6)),
+        Case((4, 4, 2), (1, 4, 7, 8)),
+    ],
+    slips=[*ADDITION.without("norm-on-shortcut"), *BASIC, *PROJECTION],
+)
+
+
+def no_pool(net: Any) -> None:
+    net.maxpool = nn.Identity()
+
+
+resnet34 = ModuleExercise(
+    "MyResNet34(num_classes=1000)",
+    reference=lambda num_classes=1000: Net(Basic, (3, 4, 6, 3), num_classes=num_classes),
+    cases=[Case((7,), (2, 3, 64, 70))],
+    net=True,
+    seconds=60,
+    slips=[
+        slip("no-pool", "The 3×3 max-pool after the stem's convolution is missing: all maps are twice as wide, and "
+             "the net does four times the work.",
+             no_pool),
+        slip("pool-without-padding", "The max-pool has no padding. With padding=1 it halves the map and keeps its "
+             "border.",
+             lambda net: setattr(net, "maxpool", nn.MaxPool2d(3, 2))),
+        slip("pool-2x2", "The stem's pool is 2×2. The paper's is 3×3 at stride 2, with padding=1.",
+             lambda net: setattr(net, "maxpool", nn.MaxPool2d(2))),
+        slip("average-pool", "The stem's pool takes the mean. The paper's takes the maximum.",
+             lambda net: setattr(net, "maxpool", nn.AvgPool2d(3, 2, 1))),
+        slip("no-stem-relu", "A ReLU is missing in the stem, between its norm and the pool.",
+             begins_with(lambda net, x: net.maxpool(net.bn1(net.conv1(x))))),
+        slip("no-stem-norm", "The stem's batch norm is missing.",
+             drops("bn1")),
+        slip("stem-of-cifar", "The stem is a 3×3 convolution without pool, that of nets for small images. Here it is "
+             "7×7 at stride 2, then the pool.",
+             remade(stem="cifar")),
+        slip("stem-without-padding", "The stem's convolution has the wrong padding. Kernel 7 takes 3.",
+             replaces(conv1=resized(7, 0)), replaces(conv1=resized(7, 1))),
+        slip("no-stem-stride", "The stem's convolution does not stride: all maps are twice as wide.",
+             replaces(conv1=resized(7, 3, stride=1))),
+        *wrong_strides(4),
+        slip("every-block-strides", "Every block of a stage strides. Only the first one does.",
+             every_block_strides),
+        *block_counts(4),
+        slip("shares-blocks", "One block stands for several: they share their weights. Each place needs a new block.",
+             share_blocks),
+        slip("no-shortcut", "The blocks have no shortcuts: this is plain-34.",
+             with_shortcut(None)),
+        slip("zero-pads", "The shortcuts pad with zeros (option A). Here they project where the shape changes "
+             "(option B).",
+             with_shortcut("A")),
+        slip("projection-everywhere", "Every shortcut is a projection (option C): {off} parameters. Where x fits the "
+             "identity is enough.",
+             with_shortcut("C")),
+        slip("wrong-classes", "The number of classes is fixed. Use num_classes.",
+             remade(num_classes=1000), remade(num_classes=10)),
+        *HEADS,
     ],
 )
