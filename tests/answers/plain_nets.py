@@ -89,7 +89,7 @@ class ConvolutionsForBlocks(PlainNet):
         return (depth - 2) // 3
 
 
-@wrong("plain_net", "strides")
+@wrong("plain_net", "stem-of-imagenet")
 class StemOfImageNet(PlainNet):
     def __init__(self, depth):
         super().__init__(depth)
