@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 EDITION = ROOT / "build" / "colab"
-LACKING = ("torchinfo", "safetensors")  # what we need beyond what such sites bring; each is a single package
+LACKING = ("torchinfo", "safetensors", "anywidget")  # what we need beyond what such sites bring
+OF_THESE = ("psygnal",)  # and what that needs, for pip is not asked to find out
 
 CELL = """\
 import os, subprocess, sys  # on Colab and Kaggle this installs the course; elsewhere it does nothing
@@ -33,7 +34,7 @@ def cell(url: str) -> nbformat.NotebookNode:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["course"]
     ours = {Requirement(line).name: line for line in lines}
-    needs = {"resnet_lib": f"git+{url}", **{name: ours[name] for name in LACKING}}
+    needs = {"resnet_lib": f"git+{url}", **{name: ours.get(name, name) for name in (*LACKING, *OF_THESE)}}
     written = "{" + ", ".join(f'"{name}": "{line}"' for name, line in needs.items()) + "}"
     metadata = {"tags": ["colab"], "slideshow": {"slide_type": "skip"}}
     return nbformat.v4.new_code_cell(CELL.format(needs=written).strip(), id="colab", metadata=metadata)

@@ -89,17 +89,17 @@ def test_the_cell_installs_the_course_and_leaves_torch_alone(tmp_path: Path, bef
     words, said = run_cell(tmp_path, before=before, **variables)
     assert said == "" and words[:3] == ["install", "-q", "--no-deps"]
     assert words[3] == f"git+{URL}"
-    assert [Requirement(word).name for word in words[4:]] == ["torchinfo", "safetensors"]
+    assert [Requirement(word).name for word in words[4:]] == ["torchinfo", "safetensors", "anywidget", "psygnal"]
     assert not {"-U", "--upgrade", "--force-reinstall"} & set(words)
 
 
 def test_the_cell_installs_only_what_is_missing(tmp_path: Path) -> None:
-    words, said = run_cell(tmp_path, before=ON_COLAB, there=("safetensors", "torchinfo"))
+    words, said = run_cell(tmp_path, before=ON_COLAB, there=("safetensors", "torchinfo", "anywidget", "psygnal"))
     assert said == "" and words == ["install", "-q", "--no-deps", f"git+{URL}"]
 
 
 def test_the_cell_does_nothing_a_second_time(tmp_path: Path) -> None:
-    there = ("resnet_lib", "safetensors", "torchinfo")
+    there = ("resnet_lib", "safetensors", "torchinfo", "anywidget", "psygnal")
     assert run_cell(tmp_path, before=ON_COLAB, there=there) == (None, "")
 
 
