@@ -27,6 +27,11 @@ PICTURE = ROOT / "docs" / "images" / "degradation.png"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLOORS = ("models", "data", "training", "probes", "experiments", "widgets")
 
+CONTROLS = (
+    *("live-degradation", "live-peak-0.01", "live-peak-0.03", "live-peak-0.3", "near-identity", "near-identity-adamw"),
+    *("without-norm-0.1", "shortcut-options", "order-live", "order-peak-0.03", "order-peak-0.3"),
+)
+
 # For the plan of a classroom. JupyterLab's server took 119 MB with one lesson open (resident, Linux).
 SEATS, CORES, SERVER_MEGABYTES, TIMES_RUN = 200, 32, 119, 3
 
@@ -121,6 +126,18 @@ def seeds_table(columns: dict[str, tuple[str, Callable[[dict], float], str]]) ->
     return "\n".join(rows)
 
 
+def controls_table() -> str:
+    """Training error of the short recipe at its end, in %, of every net whose start, rate or optimizer was varied."""
+    rows = ["| experiment | net: mean (smallest to largest), seeds |", "|---|---|"]
+    for name in CONTROLS:
+        errors: dict[str, list[float]] = {}
+        for run in rl.load_records(name):
+            errors.setdefault(run.net, []).append(100 * run.history.final_error())
+        nets = (f"{net} {mean(e):.0f} ({min(e):.0f} to {max(e):.0f}), {len(e)}" for net, e in errors.items())
+        rows.append(f"| `{name}` | {'; '.join(nets) or 'not run'} |")
+    return "\n".join(rows)
+
+
 def written(value: float, form: str) -> str:
     """form "f": two decimals. "e": two digits, as a power of ten where it is far from 1."""
     if form == "f":
@@ -202,6 +219,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
     ROOT / "docs" / "elsewhere.md": {"seats": seats_table},
     ROOT / "docs" / "training.md": {
         "agreement": agreement_tables,
+        "controls": controls_table,
         "speed": lambda: SPEEDS.read_text(encoding="utf-8").rstrip(),
     },
 }
