@@ -5,7 +5,7 @@ file. Whoever shows a value of one says "recorded". All are of width-8 nets on F
 where no other is named.
 """
 
-import io
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +23,10 @@ from resnet_lib.arguments import require_choice
 from resnet_lib.data.images import CIFAR10_CLASSES, SHOES, ImageSet, load_fashion_mnist
 from resnet_lib.data.photo import load_photo
 from resnet_lib.experiments.records import RECORDED, load_recorded_net, load_records, origin
-from resnet_lib.files import cache_folder, check_hash, write_atomic
+from resnet_lib.files import cache_folder, write_atomic
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.models.resnet import ResNet
+from resnet_lib.models.weights import load_pretrained
 from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
 from resnet_lib.probes.hooks import own_blocks
 from resnet_lib.probes.landscape import loss_surface
@@ -34,6 +35,7 @@ from resnet_lib.probes.signal import activation_stats, branch_norms
 from resnet_lib.probes.variants import variant
 from resnet_lib.training.history import History
 from resnet_lib.training.loop import Recipe, evaluate, seeded, train
+from resnet_lib.urls import WEIGHTS
 
 Values = dict[str, Any]
 
@@ -441,34 +443,22 @@ def loss_profiles() -> Values:
     return values
 
 
-# Four nets of github.com/akamaster/pytorch_resnet_cifar10 (BSD-2), by the sha256 of their files.
-PUBLISHED_CIFAR10 = {
-    "resnet20": "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8",
-    "resnet32": "d509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850",
-    "resnet44": "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4",
-    "resnet56": "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
-}
-
-
 def published_cifar10() -> Values:
-    """What published CIFAR-10 nets say of the cat, shrunk to 32 × 32 pixels, with their zeros and with ours.
-
-    The files lie in the cache folder, under "weights", by their published names such as resnet20-12fca82f.th.
-    """
+    """What four published CIFAR-10 nets say of the cat, shrunk to 32 × 32 pixels: with zeros on both sides, as theirs
+    are, and with zeros at the end. The files lie in the cache folder, where `load_pretrained` keeps them."""
     values: Values = {}
     photo = load_photo(resize=32, crop=32)  # standardised with ImageNet's mean and deviation, as they were trained
-    for name, sha256 in PUBLISHED_CIFAR10.items():
-        path = cache_folder() / "weights" / f"{name}-{sha256[:8]}.th"
-        content = path.read_bytes()
-        check_hash(path, content, sha256)
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["state_dict"]
-        weights = {key.removeprefix("module.").replace("linear", "fc"): value for key, value in state.items()}
-        says = {}
-        for zeros, option in (("at the end", "A"), ("on both sides", "A-centred")):
-            net = cifar_resnet(int(name.removeprefix("resnet")), shortcut=option).eval()
-            net.load_state_dict(weights)  # the same names and shapes
-            says[zeros] = _says(net, photo)
-        values[name] = {"file": path.name, "sha256": sha256, "says": says}
+    for depth in (20, 32, 44, 56):
+        name = f"cifar_resnet{depth}.AKAMASTER"
+        centred = load_pretrained(cifar_resnet(depth, shortcut="A-centred"), name, download=False).eval()
+        appended = cifar_resnet(depth).eval()
+        appended.load_state_dict(centred.state_dict())
+        file = cache_folder() / "weights" / WEIGHTS[name].rpartition("/")[2]
+        values[f"resnet{depth}"] = {
+            "file": file.name,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "says": {"at the end": _says(appended, photo), "on both sides": _says(centred, photo)},
+        }
     return values
 
 
