@@ -7,8 +7,8 @@ import torch
 
 from resnet_lib import PRESETS, build, cifar_resnet, load_keras_weights, scrambled
 from resnet_lib.experiments.measured import load_grid
-from resnet_lib.urls import WEIGHTS
 from resnet_lib.teaching import answers, ports
+from resnet_lib.urls import WEIGHTS
 
 
 @torch.no_grad()
