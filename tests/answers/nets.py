@@ -114,22 +114,22 @@ def changed(keys, exercise="make_layer"):
     return wrong(exercise, keys)
 
 
-@changed("strides-2111")
+@changed("only-the-first-strides")
 class Strides2111(ArticleNet):
     strides = (2, 1, 1, 1)
 
 
-@changed("strides-2222")
+@changed("every-stage-strides")
 class Strides2222(ArticleNet):
     strides = (2, 2, 2, 2)
 
 
-@changed("strides-1111")
+@changed("no-stage-strides")
 class Strides1111(ArticleNet):
     strides = (1, 1, 1, 1)
 
 
-@changed("strides-other")
+@changed("a-stage-strides-wrongly")
 class Strides1122(ArticleNet):
     strides = (1, 1, 2, 2)
 

@@ -237,9 +237,11 @@ def _of_signature(function: Any, signature: inspect.Signature, args: Sequence[An
         if misspelt := _misspelt(function):
             return misspelt
         if "__init__" in vars(function):
+            own = inspect.signature(vars(function)["__init__"])
             try:
-                inspect.signature(vars(function)["__init__"]).bind(*args)
-                return Mistake("forgets-self", name="__init__")
+                own.bind(*args)
+                if next(iter(own.parameters), "self") != "self":
+                    return Mistake("forgets-self", name="__init__")
             except TypeError:
                 pass  # it takes another number of arguments, with `self` or without
     return Mistake("signature", got=", ".join(signature.parameters))
