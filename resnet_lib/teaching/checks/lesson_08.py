@@ -1,14 +1,16 @@
 """Lesson 08: what is taken out of a trained net, and counted in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from itertools import accumulate
 from math import comb, perm
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet_lib.teaching.checking import Exercise, noise
+from resnet_lib.teaching.checking import Exercise, Mistake, call, noise
+from resnet_lib.teaching.checking.words import describe, kind
 
 
 def run(branches: Any, x: Tensor, change: Callable[[int, Any, Tensor], Tensor]) -> Tensor:
@@ -19,6 +21,87 @@ def run(branches: Any, x: Tensor, change: Callable[[int, Any, Tensor], Tensor]) 
 
 def without(branches: Any, index: int | None, x: Tensor) -> Tensor:
     return run(branches, x, lambda n, f, x: x if n == index else x + f(x))
+
+
+class Switched(nn.Module):
+    """x + γ · branch(x), γ one number that learns and starts at 1. (N, C, H, W) -> the same"""
+
+    def __init__(self, branch: nn.Module):
+        super().__init__()
+        self.branch = branch
+        self.gamma = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gamma * self.branch(x)
+
+
+def branches() -> list[tuple[nn.Module]]:
+    """Two branches whose weights are the same each time."""
+    cases = []
+    for channels in (3, 5):
+        torch.manual_seed(channels)
+        cases.append((nn.Conv2d(channels, channels, 3, padding=1),))
+    return cases
+
+
+def switch_problem(module: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
+    """Is there one γ, does it start at 1, and does it turn the branch up and down?"""
+    branch = after[0]
+    if not isinstance(module, nn.Module):
+        return Mistake("not-a-module", got=kind(module))
+    inside = set(map(id, branch.parameters()))
+    own = [parameter for parameter in module.parameters() if id(parameter) not in inside]
+    x = noise(2, branch.in_channels, 4, 4, seed=1)
+    with torch.no_grad():
+        f, y = branch(x), call(module, x)
+    if y is None:
+        return Mistake("untouched" if len(list(module.children())) == 0 else "returns-none")
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        return Mistake("switch-wrong-shape", given=describe([y]))
+    if not inside <= set(map(id, module.parameters())):
+        return Mistake("branch-not-kept")
+    for key, value in (
+        ("switch-starts-at-zero", x),
+        ("no-shortcut", f),
+        ("switch-on-the-sum", None),
+        ("adds-twice", 2 * x + f),
+    ):
+        if value is not None and torch.allclose(y, value, atol=1e-5):
+            return Mistake(key)
+    if not torch.allclose(y, x + f, atol=1e-5):
+        return Mistake("switch-other-value")
+    if not own:
+        return Mistake("switch-does-not-learn")
+    if len(own) > 1 or own[0].numel() > 1:
+        return Mistake("one-switch-each")
+    with torch.no_grad():
+        own[0].fill_(0.5)
+        half = call(module, x)
+    if torch.allclose(half, 0.5 * (x + f), atol=1e-5) and not torch.allclose(half, x + 0.5 * f, atol=1e-5):
+        return Mistake("switch-on-the-sum")
+    return None if torch.allclose(half, x + 0.5 * f, atol=1e-5) else Mistake("switch-unused")
+
+
+def switching(
+    forward: Callable[[Any, Tensor], Tensor],
+    gamma: Callable[[], Any] = lambda: nn.Parameter(torch.ones(1)),
+    keep: Callable[[nn.Module], Any] = lambda branch: branch,
+) -> Callable[[nn.Module], nn.Module]:
+    """A class like `Switched` with another forward, another γ, or another way to keep the branch."""
+
+    class Other(nn.Module):
+        def __init__(self, branch: nn.Module):
+            super().__init__()
+            self.branch, self.gamma = keep(branch), gamma()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return forward(self, x)
+
+    return Other
+
+
+def plus(module: Any, x: Tensor) -> Tensor:
+    return x + module.gamma * module.branch(x)
 
 
 # fmt: off
@@ -151,3 +234,39 @@ filter_normalised.slip("sum-of-absolutes", "That is the L1 norm, the sum of abso
 filter_normalised.slip("deviation-for-norm", "You compare standard deviations. They leave out the mean of each filter; "
     "the L2 norm does not.",
     lambda d, w: d * w.std(every, keepdim=True) / d.std(every, keepdim=True))
+
+switched = Exercise(
+    "Switched(branch)",
+    praise="x + branch(x) at the start, one number that learns, and it turns the branch down.",
+    right=Switched,
+    cases=branches,
+    problem=switch_problem,
+)
+switched.slip("switch-does-not-learn", "γ is not among the module's parameters, so no optimizer will ever see it. A "
+    "tensor is a plain attribute; nn.Parameter is what a module registers.",
+    switching(plus, gamma=lambda: torch.ones(1)), switching(plus, gamma=lambda: 1.0))
+switched.slip("switch-starts-at-zero", "The branch adds nothing at the start. γ starts at 1 here: the branch must hurt "
+    "before you can see it being switched off.",
+    switching(plus, gamma=lambda: nn.Parameter(torch.zeros(1))))
+switched.slip("one-switch-each", "γ has a number for each channel, or there are several. One number is asked for.",
+    switching(plus, gamma=lambda: nn.Parameter(torch.ones(1, 1, 1, 4))))
+switched.slip("switch-on-the-sum", "γ scales x as well. It stands before the branch alone, so that x stays when γ is "
+    "0.",
+    switching(lambda m, x: m.gamma * (x + m.branch(x))))
+switched.slip("switch-unused", "γ is there and changes nothing, or not the branch: at γ = ½ half of the branch should "
+    "be added.",
+    switching(lambda m, x: x + m.branch(x)), switching(lambda m, x: m.gamma * x + m.branch(x)),
+    switching(lambda m, x: x + m.gamma**2 * m.branch(x)))
+switched.slip("no-shortcut", "Nothing is added: this is the branch alone. Where is the `x +`?",
+    switching(lambda m, x: m.gamma * m.branch(x)))
+switched.slip("adds-twice", "x is added twice.",
+    switching(lambda m, x: 2 * x + m.gamma * m.branch(x)))
+switched.slip("branch-not-kept", "The branch's own parameters are not those of the module. Keep the branch as it is, "
+    "as an attribute: `self.branch = branch`.",
+    switching(lambda m, x: x + m.gamma * m.branch[0](x), keep=lambda branch: [branch]),
+    switching(plus, keep=deepcopy))
+switched.slip("switch-wrong-shape", "It returns {given}. The sum has the shape of x.",
+    switching(lambda m, x: (x + m.gamma * m.branch(x)).mean()))
+switched.slip("switch-other-value", "At the start, with γ = 1, it should return x + branch(x). Compare your forward "
+    "with the formula.",
+    switching(lambda m, x: (x + m.gamma * m.branch(x)).relu()), switching(lambda m, x: x - m.gamma * m.branch(x)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from math import pi, sin, sqrt
+from math import log10, pi, sin, sqrt
 from typing import Any
 
 import torch
@@ -17,6 +17,98 @@ from resnet_lib.teaching.checking import Exercise, Mistake, call, noise
 def from_part(low: float, first: int, less: int) -> Callable[..., float]:
     """A slip that rises from a part of the peak."""
     return lambda t, w, peak: peak * (low + (1 - low) * min((t + first) / max(w - less, 1), 1))
+
+
+def keeps_still(net: nn.Module) -> None:
+    """Train mode, except for modules whose parameters are all frozen."""
+    net.train()
+    for module in net.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(one.requires_grad for one in parameters):
+            module.eval()
+
+
+def partly_frozen() -> list[tuple[nn.Module]]:
+    """Nets with a new classifier, with one frozen stage, with one frozen norm, and wholly open; in both modes."""
+    cases = []
+    for seed, frozen in enumerate((("conv1", "bn1", "layer1", "layer2", "layer3"), ("layer1",), ("bn1",), ())):
+        torch.manual_seed(seed)
+        net = cifar_resnet(8, in_channels=1, width=4).train(seed % 2 == 0)
+        for name in frozen:
+            net.get_submodule(name).requires_grad_(False)
+        net.fc = nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 3))
+        cases.append((net,))
+    return cases
+
+
+def mode_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
+    """Which modules are in train mode now? Those without any parameter are nobody's business, except dropout."""
+    old, net = before[0], after[0]
+    if [p.requires_grad for p in net.parameters()] != [p.requires_grad for p in old.parameters()]:
+        return Mistake("freezes-or-thaws")
+    mine = _modes(net)
+    if mine == _modes(_after(keeps_still, old)):
+        return None
+    if isinstance(returned, nn.Module) and returned is not net and mine == _modes(old):
+        return Mistake("changes-a-copy")
+    found = (one.keys for one, wrong in train_mode.each_wrong() if _modes(_after(wrong, old)) == mine)
+    return Mistake(*next(found, ("other-modes",)))
+
+
+def _modes(net: nn.Module) -> dict[str, bool]:
+    counted = (nn.BatchNorm2d, nn.Dropout, nn.Conv2d, nn.Linear)
+    return {name: module.training for name, module in net.named_modules() if isinstance(module, counted)}
+
+
+def _after(change: Callable[[nn.Module], Any], net: nn.Module) -> nn.Module:
+    twin = deepcopy(net)
+    change(twin)
+    return twin
+
+
+def norms_in_eval(net: nn.Module) -> None:
+    net.train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def if_any_is_frozen(net: nn.Module) -> None:
+    net.train()
+    for module in net.modules():
+        if any(not one.requires_grad for one in module.parameters()):
+            module.eval()
+
+
+def if_open(net: nn.Module) -> None:
+    net.train()
+    for module in net.modules():
+        if any(one.requires_grad for one in module.parameters(recurse=False)):
+            module.eval()
+
+
+def without_parameters_too(net: nn.Module) -> None:
+    net.train()
+    for module in net.modules():
+        if not any(one.requires_grad for one in module.parameters()):
+            module.eval()
+
+
+def train_comes_last(net: nn.Module) -> None:
+    keeps_still(net)
+    net.train()
+
+
+def thaws(net: nn.Module) -> None:
+    net.requires_grad_(True)
+    net.train()
+
+
+def without_train(net: nn.Module) -> None:
+    for module in net.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(one.requires_grad for one in parameters):
+            module.eval()
 
 
 # fmt: off
@@ -408,3 +500,63 @@ my_share.slip("cuts-the-rest", "It is right where the batch divides. For {case} 
     "are left "
     "over belong to someone too.",
     lambda order, rank, n: order[rank : len(order) // n * n : n])
+
+rates = Exercise(
+    "rates(low, high, count)",
+    praise="four ranges: each rate is the same factor above the last, both ends included.",
+    right=lambda low, high, count: [low * (high / low) ** (i / (count - 1)) for i in range(count)],
+    cases=[(0.001, 10, 5), (0.01, 0.1, 3), (1e-4, 1, 9), (0.3, 0.6, 2)],
+    floats=True,
+)
+rates.slip("equal-distances", "The *distances* are equal. Between 0.001 and 10 that leaves no rate below 1 except the "
+    "first. The factors should be equal.",
+    lambda low, high, n: [low + (high - low) * i / (n - 1) for i in range(n)])
+rates.slip("never-arrives", "It stops short of `high`: `count` rates have `count - 1` steps between them.",
+    lambda low, high, n: [low * (high / low) ** (i / n) for i in range(n)])
+rates.slip("without-low", "`low` itself is missing. The first rate is `low`.",
+    lambda low, high, n: [low * (high / low) ** (i / n) for i in range(1, n + 1)])
+rates.slip("factor-ten", "You always multiply by 10. The factor follows from `high / low` and `count`.",
+    lambda low, high, n: [low * 10**i for i in range(n)])
+rates.slip("factors-not-powers", "Each rate is `low` times a multiple of the factor. Neighbours should differ *by* the "
+    "factor: take its powers.",
+    lambda low, high, n: [low * i * (high / low) ** (1 / (n - 1)) for i in range(n)],
+    lambda low, high, n: [low * (i + 1) * (high / low) ** (1 / (n - 1)) for i in range(n)])
+rates.slip("divides-by-steps", "You divide `high / low` by the number of steps. Its root is wanted: multiplied by "
+    "itself for every step, the factor must give `high / low`.",
+    lambda low, high, n: [low * (high / low / (n - 1)) ** i for i in range(n)])
+rates.slip("exponents", "Those are the exponents. Raise 10 to them.",
+    lambda low, high, n: [log10(low) + (log10(high) - log10(low)) * i / (n - 1) for i in range(n)])
+rates.slip("last-first", "The order is reversed: from `low` to `high`.",
+    lambda low, high, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)])
+
+train_mode = Exercise(
+    "train_mode(net)",
+    praise="four nets: what is frozen is in eval mode, everything else in train mode, the dropout too.",
+    right=keeps_still,
+    cases=partly_frozen,
+    problem=mode_problem,
+)
+train_mode.slip("all-in-train-mode", "Everything is in train mode, so the frozen batch norms still move their running "
+    "statistics. (If you call `net.train()` after the loop, it undoes the loop.)",
+    lambda net: net.train(), train_comes_last)
+train_mode.slip("all-in-eval-mode", "Everything is in eval mode. Then nothing that learns uses the statistics of its "
+    "batch, and dropout is off. Call `net.train()` first. And if you ask whether *any* parameter is frozen, the whole "
+    "net answers yes and takes everything inside it along.",
+    lambda net: net.eval(), if_any_is_frozen, without_train)
+train_mode.slip("open-norms-still", "Every batch norm is in eval mode, those that learn too. Ask each module whether "
+    "its own parameters are frozen.",
+    norms_in_eval)
+train_mode.slip("turned-round", "It is the wrong way round: what learns is in eval mode, and what is frozen in train "
+    "mode.",
+    if_open)
+train_mode.slip("nothing-is-not-frozen", "A module without any parameter, the dropout, is in eval mode. None at all is "
+    "not \"all frozen\".",
+    without_parameters_too)
+train_mode.slip("freezes-or-thaws", "It changed `requires_grad`. Only the modes are to change.",
+    thaws)
+train_mode.slip("changes-a-copy", "You changed a copy and returned it. The net that was handed over is as it was; "
+    "change that one.",
+    lambda net: _after(keeps_still, net))
+train_mode.slip("other-modes", "Some modules are in the wrong mode. Go through `net.modules()` and look at the "
+    "parameters of each.",
+    lambda net: net.train() and net.get_submodule("bn1").train(not net.get_submodule("bn1").training))
