@@ -280,6 +280,11 @@ class NotCalled(Own):
         return self.conv2(nn.ReLU(x))  # type: ignore[arg-type]
 
 
+class ReturnsX(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
 class WithoutSelf(Own):
     def forward(x):
         return x
@@ -312,6 +317,7 @@ class Float64(Own):
         (SharesItsList, "mutable-default"),
         (NotCalled, "layer-not-called"),
         (WithoutSelf, "forgets-self"),
+        (ReturnsX, "nothing-runs"),
         (InitWithoutSelf, "forgets-self"),
         (Misspelt, "misspelt-method"),
         (Float64, "wrong-dtype"),

@@ -74,6 +74,8 @@ def judge(exercise: Exercise, seen: Sequence[Observation]) -> str:
         _name(exercise, active, _singles(exercise, shapes_of(active[0].parameters)), facts)
     if (effect := next((one.effect for one in seen if one.effect), None)) is not None and not bad.error:
         raise effect
+    if bad.outputs and not sum(bad.layers.values()) and torch.equal(bad.outputs[0], bad.case.input(1)):
+        raise Mistake("nothing-runs", **facts)
     _look_at_layers(exercise, seen, bad, facts)
     if exercise.pairs and _misfits(seen):
         _name(exercise, seen, _pairs(exercise, shapes_of(seen[0].parameters)), facts)

@@ -167,7 +167,8 @@ class Exercise:
                     name = self._name_of(learners) or name
                     self._accept(learners)
                     seen = self.observe(learners)
-                lines = [self.judge(seen)]
+                praise = self.judge(seen)
+                lines = [praise[:1].upper() + praise[1:]]
         except Mistake as mistake:
             keys, evidence = mistake.keys, {**evidence, **mistake.evidence}
             lines = [filled(self.texts[key], evidence) for key in keys]

@@ -110,6 +110,7 @@ COMMON = {
     # modules
     "no-parameters": "The module has no parameters that learn. Make the layers in `__init__`, as attributes of the "
     "module.",
+    "nothing-runs": "forward returns x as it came: no layer runs in it yet.",
     "plain-list": "Layers are kept in a plain Python {kind} (`self.{name}`). nn.Module does not find them there: they "
     "are in no state dict and no optimiser. Use nn.ModuleList or nn.Sequential.",
     "layers-in-forward": "forward makes layers anew at every call, with new weights, so nothing that they learn is "
