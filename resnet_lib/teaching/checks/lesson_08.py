@@ -153,7 +153,7 @@ without_block.slip("adds-the-input", "Each block adds the net's first input. It 
 
 path_lengths = Exercise(
     "path_lengths(n)",
-    praise="five numbers of blocks, none among them.",
+    praise="five numbers of blocks, 0 among them.",
     right=lambda n: [comb(n, k) for k in range(n + 1)],
     cases=[(3,), (5,), (1,), (9,)],
     traps=[(0,)],
