@@ -113,6 +113,7 @@ def test_quiz_without_a_kernel_is_its_text() -> None:
 def test_prediction_keeps_its_answer_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
     guess = Predict("Higher or lower?", ["higher", "lower"])
     assert guess.answer is None
+    assert guess.front.spec["title"] != Predict("Sooner?", ["yes", "no"]).front.spec["title"]  # landmarks of one page
     guess.compare("higher")
     assert capsys.readouterr().out == "You made no prediction.\nMeasured:      higher.\n"
     guess.front.state = {"prediction": 1}

@@ -38,7 +38,7 @@ class Predict:
     def __init__(self, question: str, options: Sequence[str], default: str | None = None):
         self.question, self.options = question, tuple(options)
         asked = {"id": "prediction", "question": question, "options": [{"text": option} for option in self.options]}
-        self.front = Front(spec={"title": "Prediction", "questions": [asked]})
+        self.front = Front(spec={"title": f"Prediction: {question}", "questions": [asked]})
 
     @property
     def answer(self) -> str | None:
