@@ -342,8 +342,6 @@ def test_there_are_lessons() -> None:
 
 def test_the_course_is_short() -> None:
     lessons = [nbformat.read(path, as_version=4) for path in LESSONS]
-    if not all(map(in_form, lessons)):
-        pytest.skip("not all lessons are written in this form")
     assert sum(map(prose, lessons)) <= COURSE_WORDS
 
 
@@ -351,21 +349,10 @@ def test_numbers_are_unique() -> None:
     assert len({path.stem[:2] for path in LESSONS}) == len(LESSONS)
 
 
-# A lesson that asks for no prediction yet has not been written in this form.
-DOING = (known_tags, first_task_comes_early, always_something_to_do, exercises, no_answer_above_its_task)
-FORM = {*DOING, no_picture_twice, short_texts, short_code}
-
-
-def in_form(lesson) -> bool:
-    return any("predict" in tags(cell) for cell in lesson.cells)
-
-
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
 def test_lesson(check: Callable, path: Path) -> None:
     lesson = nbformat.read(path, as_version=nbformat.NO_CONVERT)
-    if check in FORM and not in_form(lesson):
-        pytest.skip("written before this rule")
     assert list(check(lesson, path.stem)) == []
 
 
