@@ -35,7 +35,7 @@ class Predict:
     """A question to answer before a measurement. `answer` is the option chosen, None before; a later cell calls
     `compare`."""
 
-    def __init__(self, question: str, options: Sequence[str], default: str | None = None):
+    def __init__(self, question: str, options: Sequence[str]):
         self.question, self.options = question, tuple(options)
         asked = {"id": "prediction", "question": question, "options": [{"text": option} for option in self.options]}
         self.front = Front(spec={"title": f"Prediction: {question}", "questions": [asked]})

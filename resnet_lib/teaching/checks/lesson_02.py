@@ -294,7 +294,7 @@ def nets_and_layers() -> list[Sequence[Any]]:
     """The blocks of one net, two convolutions of another."""
     torch.manual_seed(0)
     first, second = (cifar_resnet(depth, shortcut=None, in_channels=1, width=4) for depth in (14, 8))
-    chosen = [second.layer1[0].conv2, second.layer3[0].conv1]
+    chosen = [second.get_submodule(name) for name in ("layer1.0.conv2", "layer3.0.conv1")]
     return [
         (first, list(first.blocks().values()), noise(6, 1, 8, 8), torch.arange(6) % 3),
         (second, chosen, noise(4, 1, 9, 9, seed=1), torch.arange(4)),

@@ -329,7 +329,7 @@ def stem_too(net: Any, epsilon: float) -> None:
     net.conv1.weight.data = dirac(net.conv1.weight.data) + epsilon * net.conv1.weight.data
 
 
-near_identity = Exercise(
+near_identity: Exercise = Exercise(
     "near_identity(net, epsilon)",
     praise="every 3×3 convolution of the blocks is the identity plus ε times what it was; nothing else has changed.",
     right=near(lambda w, e: dirac(w) + e * w),

@@ -206,7 +206,7 @@ projection = ModuleExercise(
 )
 
 
-def projections(fill: Callable[[Any], None]) -> Callable[[Any], None]:
+def projections(fill: Callable[[Tensor], object]) -> Callable[[Any], None]:
     """Change the 1×1 convolution of every shortcut."""
 
     def change(net: Any) -> None:
@@ -217,7 +217,7 @@ def projections(fill: Callable[[Any], None]) -> Callable[[Any], None]:
     return change
 
 
-start_as_identity = Exercise(
+start_as_identity: Exercise = Exercise(
     "start_as_identity(net)",
     praise="every projection copies its input channels, and new channels start at zero.",
     right=projections(nn.init.dirac_),

@@ -390,7 +390,7 @@ def where(needed: Callable[[Any], bool]) -> Mutation:
     return mutate
 
 
-def projected(make: Callable[[nn.Conv2d], nn.Module]) -> Mutation:
+def projected(make: Callable[[Any], nn.Module]) -> Mutation:
     """Another projection, by a function of its convolution, where there is one."""
 
     def mutate(block: Any) -> None:

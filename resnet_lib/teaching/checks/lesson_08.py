@@ -37,7 +37,7 @@ class Switched(nn.Module):
 
 def branches() -> list[tuple[nn.Module]]:
     """Two branches whose weights are the same each time."""
-    cases = []
+    cases: list[tuple[nn.Module]] = []
     for channels in (3, 5):
         torch.manual_seed(channels)
         cases.append((nn.Conv2d(channels, channels, 3, padding=1),))

@@ -33,7 +33,7 @@ def partly_frozen() -> list[tuple[nn.Module]]:
     cases = []
     for seed, frozen in enumerate((("conv1", "bn1", "layer1", "layer2", "layer3"), ("layer1",), ("bn1",), ())):
         torch.manual_seed(seed)
-        net = cifar_resnet(8, in_channels=1, width=4).train(seed % 2 == 0)
+        net: nn.Module = cifar_resnet(8, in_channels=1, width=4).train(seed % 2 == 0)
         for name in frozen:
             net.get_submodule(name).requires_grad_(False)
         net.fc = nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 3))

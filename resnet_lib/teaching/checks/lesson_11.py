@@ -111,14 +111,14 @@ def descend(net: nn.Module, images: Tensor, labels: Tensor, rate: float, loss_of
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.grad is not None and (parameter.ndim > 1 or not weights_only):
-                parameter -= scale * rate * parameter.grad
+                parameter.sub_(scale * rate * parameter.grad)
     return loss.item()
 
 
 def steps() -> list[Sequence[Any]]:
     """Nets as they are on the way: without gradients, and with those of an earlier batch; with batch norm or "
     "without."""
-    cases = []
+    cases: list[Sequence[Any]] = []
     for seed, norm in ((0, False), (1, True), (2, False)):
         torch.manual_seed(seed)
         layers = [nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)]
@@ -226,7 +226,7 @@ class ProjectBlock(nn.Module):
 def runs(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[nn.Module], None]:
     """A mutation that changes how a block's layers are put together."""
     def mutate(block: nn.Module) -> None:
-        block.forward = lambda x: forward(block, x)  # type: ignore[method-assign]
+        block.forward = lambda x: forward(block, x)
     return mutate
 
 
@@ -294,7 +294,7 @@ def averaged(net: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 2
 
 
 def evaluations() -> list[Sequence[Any]]:
-    cases = []
+    cases: list[Sequence[Any]] = []
     for seed, (training, n, size) in enumerate(((True, 30, 4), (False, 23, 10), (True, 9, 20))):
         torch.manual_seed(seed)
         net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
