@@ -24,7 +24,7 @@ COMMON = {
     "untouched": "Nothing is written yet: this is the stub as it came. Write your answer there, run that cell, then "
     "run this one.",
     "not-callable": "This is {got}. The check needs the thing itself, to call it: `{signature}`.",
-    "instance": "This is a module that was built already. Hand over the class or function, without calling it: "
+    "instance": "This is a module that has already been built. Hand over the class or function, without calling it: "
     "`{signature}`.",
     "signature": "It cannot be called as `{signature}`: it takes ({got}). The check passes its arguments by position, "
     "in that order.",
@@ -36,7 +36,7 @@ COMMON = {
     "no-forward": "There is no `forward`, so the module cannot be called. Look for a misspelt name or wrong "
     "indentation.",
     # running
-    "endless": "It did not come back in time. Look for a loop whose condition never turns false.",
+    "endless": "It did not return in time. Look for a loop whose condition never becomes false.",
     "interrupted": "Interrupted. Nothing was judged.",
     "unexpected": "The check itself stumbled over this object: {error}. That is rare; look for anything unusual, such "
     "as a replaced method.",
@@ -51,9 +51,9 @@ COMMON = {
     "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
     "returns-callable": "It returns something to call ({got}) instead of a value. Call it and return the result.",
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
-    "odd-tensor": "It returns a tensor with which the check cannot calculate: {given}.",
+    "odd-tensor": "It returns a tensor that the check cannot calculate with: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",
-    "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one of a generator, and "
+    "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one from a generator, and "
     "`list(found.values())` of a dictionary.",
     "not-a-bool": "True or False is wanted; for {case} it returns {given}. A comparison, such as `!=`, gives one.",
     "tensors-for-floats": "The numbers are right, but they are tensors, which keep a graph and its memory alive. Plain "
@@ -66,7 +66,7 @@ COMMON = {
     "wrong-value": "For {case} it returns {given}, which is not right.",
     "wrong-values": "For {case} the shape is right, but {share} of the values are not.",
     "constant": "It returns {given}, whatever it is given. Compute the result from the arguments.",
-    "nearly": "For {case} the result is near the right one, not equal to it: it is off by less than 3 %. Look for "
+    "nearly": "For {case} the result is near the right one but not equal to it: it is off by less than 3 %. Look for "
     "rounding, a finite difference, or a term that is small here.",
     "nan": "With {case} the result holds NaN or infinity. Look for a division by zero, a root of something negative, "
     "or memory that was never filled.",
@@ -79,26 +79,26 @@ COMMON = {
     "twice.",
     "half": "All values are half the right ones: for {case} it returns {given}.",
     "negative": "All values have the wrong sign.",
-    "reversed": "The values are right and stand in reverse order.",
+    "reversed": "The values are right but in reverse order.",
     "first-missing": "The first value is missing: for {case} it returns {yours} values; there should be {right}.",
     "last-missing": "The last value is missing: for {case} it returns {yours} values; there should be {right}.",
-    "one-value-more": "There is a value too many: for {case} it returns {yours}; there should be {right}.",
-    "nested": "The values are right, but packed once more: for {case} it returns {given}.",
+    "one-value-more": "There is one value too many: for {case} it returns {yours}; there should be {right}.",
+    "nested": "The values are right, but wrapped once more: for {case} it returns {given}.",
     "positive-part": "Negative values are cut off. Look for a ReLU, a clamp or an absolute value.",
     "batch-axis-lost": "An axis is gone: for {case} the result has shape {given_shape}; it should be {wanted_shape}. "
     "Look for `squeeze` or an index that removes an axis of size 1.",
     # side effects
     "changes-input": "With {case} it changed its input. Whoever still holds that tensor, the shortcut for one, now "
-    "sees other values. Look for `+=`, `relu_`, `inplace=True`.",
-    "changes-list": "With {case} it changed the list that it was given. Whoever still uses it has lost something for "
-    "good. Leave the list alone, or change a copy.",
+    "sees different values. Look for `+=`, `relu_`, `inplace=True`.",
+    "changes-list": "With {case} it changed the list that it was given. Whoever still uses it has lost the original "
+    "for good. Leave the list alone, or change a copy.",
     "changes-mode": "The net that was handed over is left in {mode} mode. Whoever trains it "
-    "next meets another batch norm. Leave the mode as it was.",
+    "next meets a batch norm that behaves differently. Leave the mode as it was.",
     "changes-weights": "It changed weights of the net that was handed over ({what}). It should only look.",
-    "changes-learning": "It left `requires_grad` of the net's weights other than it was ({what}). It should only look.",
+    "changes-learning": "It changed `requires_grad` of the net's weights ({what}). It should only look.",
     "leaves-gradients": "It left gradients in the net that was handed over ({what}): the next `backward` adds to them. "
     "Clear them, or use `torch.autograd.grad`.",
-    "leaves-hooks": "A hook is still on the net that was handed over, and runs at every later pass. Keep the handle of "
+    "leaves-hooks": "A hook is still on the net that was handed over, and runs in every later pass. Keep the handle of "
     "`register_…_hook` and call its `remove()`.",
     "changes-layers": "It changed the layers of the net that was handed over ({what}). It should only look.",
     "in-place": "Autograd cannot go back: a tensor that it needs was changed in place after it was used. Look for "
@@ -113,14 +113,14 @@ COMMON = {
     "nothing-runs": "forward returns x as it came: no layer runs in it yet.",
     "plain-list": "Layers are kept in a plain Python {kind} (`self.{name}`). nn.Module does not find them there: they "
     "are in no state dict and no optimiser. Use nn.ModuleList or nn.Sequential.",
-    "layers-in-forward": "forward makes layers anew at every call, with new weights, so nothing that they learn is "
+    "layers-in-forward": "forward makes new layers at every call, with new weights, so nothing that they learn is "
     "kept. Make them in `__init__`.",
     "parameters": "The parameters are not those of the task: {given_count} instead of {wanted_count}, {off}. Too many: "
     "{extra}. Missing: {missing}.",
     "unused-layer": "All is right, but there are layers that forward never uses. They cost memory, get no gradient, "
-    "and stand in the weights that are saved: {extra}.",
+    "and end up in the saved weights: {extra}.",
     "unused-lazy": "There is a lazy layer that forward never uses, so its weights never get a shape.",
-    "layers": "The parameters fit, the layers that run do not. Yours for {case}: {given_layers}. Wanted: "
+    "layers": "The parameters fit, but the layers that run do not. Yours for {case}: {given_layers}. Wanted: "
     "{wanted_layers}.",
     "order": "For {case} the layers that run are the right ones, but the values differ. Compare your forward with the "
     "formula, step by step: what goes into each layer, and what is added to what?",
@@ -130,8 +130,8 @@ COMMON = {
     "does one norm run more often than it should?",
     # seen in the layers that ran
     "dropout": "There is dropout. The ResNets of the papers have none; batch norm regularises them.",
-    "other-norm": "There is a norm other than batch norm. GroupNorm and its relatives average over other axes and need "
-    "no running statistics.",
+    "other-norm": "There is a norm other than batch norm. GroupNorm and its relatives average over different axes and "
+    "need no running statistics.",
     "other-activation": "There is an activation other than ReLU.",
     "ends-in-softmax": "There is a softmax. A net returns logits, and inside a block nothing is normalised over "
     "classes: cross-entropy has a softmax inside.",
@@ -145,10 +145,10 @@ COMMON = {
     "images. Hand `training=self.training` to F.batch_norm, or use nn.BatchNorm2d.",
     "no-running-statistics": "The batch norms keep no running statistics, so in eval mode a result depends on the "
     "other images of the batch. Leave out track_running_stats=False.",
-    "wrong-eps": "A batch norm has eps {given} instead of {wanted}. It loads and trains, and the logits differ.",
+    "wrong-eps": "A batch norm has eps {given} instead of {wanted}. It loads and trains, but the logits differ.",
     "wrong-momentum": "A batch norm has momentum {given} instead of {wanted}. In PyTorch it is the weight of the *new* "
     "batch; Keras counts the other way round.",
-    "average-for-max": "An average pool runs where a max-pool is wanted: the maximum keeps what a filter found, the "
+    "average-for-max": "An average pool runs where a max-pool is wanted: the maximum keeps what a filter found; the "
     "average blurs it.",
     "max-for-average": "A max-pool runs where an average is wanted.",
     "no-pool": "A max-pool is missing: {given_layers} ran, {wanted_layers} are wanted.",

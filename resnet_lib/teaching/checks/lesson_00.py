@@ -15,7 +15,7 @@ pixels.slip("forgets-a-size", "You multiply only some of the four sizes. A batch
     lambda x: x.shape[-1], lambda x: x.shape[0] * x.shape[1])
 pixels.slip("adds-sizes", "You add the sizes. The number of values is their product.",
     lambda x: sum(x.shape))
-pixels.slip("returns-sizes", "You return the sizes. How many numbers do they make together?",
+pixels.slip("returns-sizes", "You return the sizes. How many numbers does the batch hold?",
     lambda x: list(x.shape))
 pixels.slip("sums-values", "You add up the values of the pixels. How many are there?",
     lambda x: x.sum().item())

@@ -166,7 +166,7 @@ identity_conv.slip("not-a-conv", "An nn.Conv2d is wanted; it returns a value of 
     lambda c: identity_of(c).weight,
     lambda c: nn.Sequential(identity_of(c)),
     lambda c: nn.Identity())
-identity_conv.slip("has-bias", "The convolution has a bias. It is zero or it changes the signal; use bias=False.",
+identity_conv.slip("has-bias", "The convolution has a bias. It is zero or changes the signal; use bias=False.",
     lambda c: identity_of(c, bias=True))
 identity_conv.slip("wrong-kernel", "The kernel is {got}. A 3×3 convolution that does nothing is asked for.",
     lambda c: nn.init.dirac_(conv(1, c, c).weight) is None or conv(1, c, c), lambda c: conv(5, c, c))
@@ -175,14 +175,14 @@ identity_conv.slip("no-padding", "Without padding the image shrinks by two pixel
 identity_conv.slip("all-ones", "The whole kernel is one. It then adds up nine pixels of every channel. One weight of "
     "each output channel is 1, all others 0.",
     filled_with(lambda w: w.fill_(1)))
-identity_conv.slip("all-zeros", "Every weight is zero, so the output is too. One weight of each output channel must be "
+identity_conv.slip("all-zeros", "Every weight is zero, and so is the output. One weight of each output channel must be "
     "1.",
     filled_with(lambda w: None))
 identity_conv.slip("mixes-channels", "Output channel c does not take input channel c alone. It should copy that one "
     "and ignore the others: weight[c, c].",
     filled_with(lambda w: w[:, :, 1, 1].fill_(1)),
     filled_with(lambda w: w[0, :, 1, 1].fill_(1)))
-identity_conv.slip("wrong-centre", "Only the middles are set, and not all of them are 1: {share} of the outputs differ "
+identity_conv.slip("wrong-centre", "Only the middles are set, but not all of them are 1: {share} of the outputs differ "
     "from the inputs.",
     filled_with(lambda w: w[0, 0, 1, 1].fill_(0.5)),
     filled_with(lambda w: own(w)[:, 1, 1].fill_(2)))
@@ -192,7 +192,7 @@ identity_conv.slip("wrong-corner", "The 1 sits in a corner of the kernel, so the
 identity_conv.slip("whole-kernel", "The channels are kept apart, but each sums up nine pixels. Only the middle of the "
     "kernel, [1, 1], is 1.",
     filled_with(lambda w: own(w).fill_(1)))
-identity_conv.slip("not-zeroed", "The middle is right; the other weights are random still, as nn.Conv2d made them. Set "
+identity_conv.slip("not-zeroed", "The middle is right; the other weights are still random, as nn.Conv2d made them. Set "
     "all to zero first.",
     filled_with(lambda w: own(w)[:, 1, 1].fill_(1), zero=False))
 identity_conv.slip("still-random", "The weights are random still: {share} of the outputs differ from the inputs.",
@@ -337,12 +337,12 @@ make_identity.slip("forgets-eps", "Nearly: the block multiplies its input by {fa
 make_identity.slip("still-random", "A convolution still mixes pixels or channels: {share} of the outputs differ from "
     "the inputs. Both convolutions have to copy.",
     idle(layers=(1,)), idle(layers=(2,)), idle(layers=()))
-make_identity.slip("returns-zeros", "The block returns zeros. Doing nothing means to return the input: the middle of "
+make_identity.slip("returns-zeros", "The block returns zeros. Doing nothing means returning the input: the middle of "
     "each kernel and each γ are near 1.",
     idle(gamma=lambda norm: 0), idle(kernel=nn.init.zeros_))
 make_identity.slip("scales", "The block multiplies its input by {factor}. It should return it as it is.",
     idle(gamma=lambda norm: 2), idle(gamma=lambda norm: 0.5))
 make_identity.slip("norm-shifts", "The kernels copy, but a norm adds something: β should be 0.",
     idle(beta=0.1))
-make_identity.slip("not-a-block", "The block is wanted back; it returns a value of type {got}.",
+make_identity.slip("not-a-block", "The block should be returned; it returns a value of type {got}.",
     lambda block: [idle()(block)], lambda block: idle()(block).conv1.weight)

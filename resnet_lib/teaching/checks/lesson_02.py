@@ -88,7 +88,7 @@ conv_gradients.slip("norm-of-weights", "That is the norm of the weights themselv
 conv_gradients.slip("gradient-of-outputs", "Those are gradients with respect to the *outputs* of the convolutions. "
     "Those with respect to the weights are asked for: weight.grad.",
     of_outputs)
-conv_gradients.slip("all-parameters", "Other layers are there too: for {case} you return {yours} values instead of "
+conv_gradients.slip("all-parameters", "Other layers are included: for {case} you return {yours} values instead of "
     "{right}. Only the weights of nn.Conv2d count; batch norms and the classifier do not.",
     lambda m, x, y: norms(cross_entropy(m(x), y), m.parameters()),
     lambda m, x, y: norms(cross_entropy(m(x), y), [p for p in m.parameters() if p.ndim > 1]),
@@ -107,7 +107,7 @@ conv_gradients.slip("last-first", "The order is reversed: last layer first.",
 conv_gradients.slip("eval-mode", "You measured in eval mode. With running statistics batch norm is another function; "
     "training sees the statistics of the batch. Leave the mode as it is.",
     lambda m, x, y: gradient_norms(m.eval(), x, y))
-conv_gradients.slip("old-gradients", "It is right for a net without gradients. The last one had some already, and "
+conv_gradients.slip("old-gradients", "It is right for a net without gradients. The last one already had some, and "
     "`backward` "
     "adds to them. Clear them first, or use torch.autograd.grad, which keeps none.",
     with_old_gradients)
@@ -178,7 +178,7 @@ signal_variances.slip("last-only", "Only the last output is there. One value for
 signal_variances.slip("returns-too-early", "It stops after the first round. Look at the indentation of `return`: it "
     "belongs after the loop.",
     lambda layers, x: variances(layers, x)[:1], lambda layers, x: variances(layers, x)[0])
-signal_variances.slip("one-kind-of-layer", "Only layers of one kind are there: {yours} values instead of {right}. "
+signal_variances.slip("one-kind-of-layer", "Only layers of one kind are included: {yours} values instead of {right}. "
     "Every layer has an output, the activations too.",
     *[only(kind) for kind in (nn.Conv2d, nn.Sigmoid, nn.BatchNorm2d)])
 signal_variances.slip("eval-mode", "You measured in eval mode. With running statistics batch norm is another function; "
@@ -328,7 +328,7 @@ output_gradients.slip("gradient-of-weights", "Those are gradients of weights. Th
     "outputs are asked for, which only a hook sees.",
     lambda m, layers, x, y: norms(cross_entropy(m(x), y), weights(m)),
     lambda m, layers, x, y: norms(cross_entropy(m(x), y), [w for layer in layers for w in weights(layer)]))
-output_gradients.slip("all-layers", "Other layers are there too: for {case} you return {yours} values instead of "
+output_gradients.slip("all-layers", "Other layers are included: for {case} you return {yours} values instead of "
     "{right}. Hang hooks on the modules in `layers` alone.",
     watched(chosen=lambda m, layers: [part for part in m.modules() if isinstance(part, nn.Conv2d)]))
 output_gradients.slip("summed-loss", "Your loss is the sum over the batch. Then the gradient grows with the batch; the "
@@ -376,7 +376,7 @@ half_norm.slip("unchanged", "x comes back as it went in, whatever the switches s
 half_norm.slip("over-the-row", "You take the statistics of each row. The batch is axis 0: each *column* is one "
     "channel.",
     halves(lambda x: x.mean(1, keepdim=True), lambda x: x.square().mean(1, keepdim=True).sqrt()))
-half_norm.slip("whole-layer", "You take one mean or one size of all numbers. Batch norm has one for each column: "
+half_norm.slip("whole-layer", "You take one mean or one size over all numbers. Batch norm has one for each column: "
     "`mean(0)`.",
     halves(torch.mean, lambda x: x.square().mean().sqrt()), halves(torch.mean),
     halves(size=lambda x: x.square().mean().sqrt()))
@@ -392,7 +392,7 @@ half_norm.slip("rescales-first", "With both, you divide by the size that x had b
     lambda x, centre, rescale: half_of(half_of(x, False, rescale), centre, False))
 half_norm.slip("swapped", "The two switches are swapped: `centre` rescales.",
     lambda x, centre, rescale: half_of(x, rescale, centre))
-half_norm.slip("ignores-switches", "Both switches do the same, or one does nothing. Each has a step of its own.",
+half_norm.slip("ignores-switches", "Both switches do the same, or one does nothing. Each has its own step.",
     lambda x, centre, rescale: half_of(x, True, True), lambda x, centre, rescale: half_of(x, centre, centre),
     lambda x, centre, rescale: half_of(x, centre, False), lambda x, centre, rescale: half_of(x, False, rescale),
     lambda x, centre, rescale: half_of(x, centre or rescale, centre or rescale))
@@ -430,12 +430,12 @@ autocorrelation = Exercise(
 autocorrelation.slip("mean-stays", "The mean over the points is not subtracted. A direction that all gradients share "
     "would then look like agreement.",
     likeness(centre=lambda g: g))
-autocorrelation.slip("wrong-mean", "You subtract another mean. Take the mean over the points, axis 0: one for each "
+autocorrelation.slip("wrong-mean", "You subtract a different mean. Take the mean over the points, axis 0: one for each "
     "pixel.",
     likeness(centre=lambda g: g - g.mean()), likeness(centre=lambda g: g - g.mean(1, keepdim=True)))
 autocorrelation.slip("lag-zero", "At lag 0 it fails: `g[:-0]` is empty. `g[: len(g) - lag]` is right at every lag.",
     likeness(pairs=lambda g, lag: g[lag:] * g[:-lag]))
-autocorrelation.slip("round-the-corner", "The end of the line is paired with its start: `roll` goes round. Leave out "
+autocorrelation.slip("round-the-corner", "The end of the line is paired with its start: `roll` wraps around. Leave out "
     "the pairs that do not exist.",
     likeness(pairs=lambda g, lag: g * g.roll(lag, 0)), likeness(pairs=lambda g, lag: g * g.roll(-lag, 0)))
 autocorrelation.slip("mean-of-pairs", "You divide means, not sums. There are fewer pairs than points, so the factor "

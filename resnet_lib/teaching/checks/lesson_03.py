@@ -35,7 +35,7 @@ residual_sum.slip("concatenates", "You put the branches side by side. DenseNet c
     "number of channels stays.",
     *[lambda branch, x, axis=axis, turn=turn: torch.cat([branch(x), x][::turn], axis) for axis in (0, 1)
     for turn in (1, -1)])
-residual_sum.slip("relu-too-many", "There is a ReLU. Here the sum alone is asked for: branch(x) + x.",
+residual_sum.slip("relu-too-many", "There is a ReLU. Here only the sum is asked for: branch(x) + x.",
     lambda branch, x: relu(branch(x) + x), lambda branch, x: relu(branch(x)) + x)
 residual_sum.slip("subtracts", "You subtract where the block adds. H(x) − x is what F has to *learn*; what the block "
     "*computes* is F(x) + x.",
@@ -204,8 +204,8 @@ zero_init.slip("zero-first-convolution", "You zeroed the first convolution. F is
 zero_init.slip("ones-gamma", "F(x) is not zero yet. Which layer comes last in the branch, and which of its parameters "
     "scales what it returns?",
     lambda block: nn.init.ones_(block.bn2.bias) is None, lambda block: nn.init.constant_(block.bn2.weight, 0.1))
-zero_init.slip("zero-all", "F(x) is zero, and so are all gradients of its weights: each zero hides the other. Zero one "
-    "thing alone, and the block can wake up.",
+zero_init.slip("zero-all", "F(x) is zero, and so are all gradients of its weights: each zero hides the other. Zero "
+    "only one thing, and the block can wake up.",
     zeroes("conv1.weight", "conv2.weight", "bn1.weight", "bn2.weight"), zeroes("conv2.weight", "bn2.weight"),
     zeroes("bn1.weight", "bn2.weight"))
 
@@ -239,8 +239,8 @@ block_jacobian.slip("transposed", "The matrix is transposed. Row i holds the der
 block_jacobian.slip("gradient-of-sum", "You return the gradient of the summed outputs, a vector. The Jacobian has a "
     "row for every output.",
     lambda branch, x: jacobian(branch, x).sum(0) + 1, lambda branch, x: jacobian(branch, x).sum(0))
-block_jacobian.slip("adds-one", "You add 1 to every entry of the matrix. The identity matrix has ones on the diagonal "
-    "alone.",
+block_jacobian.slip("adds-one", "You add 1 to every entry of the matrix. The identity matrix has ones only on the "
+    "diagonal.",
     lambda branch, x: jacobian(branch, x) + 1)
 block_jacobian.slip("adds-x", "You add x itself. Its derivative is asked for: the derivative of x with respect to x is "
     "the identity matrix.",
@@ -260,8 +260,8 @@ block_jacobian.slip("gradients-add-up", "The rows hold more than their own deriv
     lambda branch, x: block_derivative(branch, x).cumsum(0),
     lambda branch, x: of_sum(branch, x).expand(len(x), -1).clone(),
     lambda branch, x: jacobian(branch, x).cumsum(0) + torch.eye(len(x)))
-block_jacobian.slip("multiplies", "You multiply with the identity matrix, which changes nothing or keeps the diagonal "
-    "alone. The derivative of a sum is a sum.",
+block_jacobian.slip("multiplies", "You multiply by the identity matrix, which changes nothing or keeps only the "
+    "diagonal. The derivative of a sum is a sum.",
     lambda branch, x: jacobian(branch, x) * torch.eye(len(x)))
 
 
@@ -345,7 +345,7 @@ near_identity.slip("nothing-changed", "The net came out as it went in. Change th
 near_identity.slip("changes-a-copy", "You changed a copy and returned it. The net that was handed over is as it was; "
     "change that one.",
     lambda net, epsilon: near(lambda w, e: dirac(w) + e * w)(twin := deepcopy(net), epsilon) or twin)
-near_identity.slip("forgets-noise", "The weights are the identity alone. Channels that are added then stay dead, and "
+near_identity.slip("forgets-noise", "The weights are only the identity. Added channels then stay dead, and "
     "all kernels are equal: add epsilon times the weight that was there.",
     near(lambda w, e: dirac(w)))
 near_identity.slip("forgets-identity", "The weights are epsilon times what they were: the identity is missing.",

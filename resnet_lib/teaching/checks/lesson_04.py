@@ -39,14 +39,14 @@ zero_pad = Exercise(
     traps=[(noise(2, 3, 4, 5, seed=4), 3, 1)],
     gradients=True,
 )
-zero_pad.slip("pads-in-front", "The zeros stand before x's channels. Then channel 0 of F(x) meets zeros instead of "
+zero_pad.slip("pads-in-front", "The zeros come before x's channels. Then channel 0 of F(x) meets zeros instead of "
     "x's channel 0. They go at the end.",
     lambda x, out, s: pad(x[:, :, ::s, ::s], (0, 0, 0, 0, out - x.shape[1], 0)))
 zero_pad.slip("pads-both-sides", "The zeros stand on both sides, as in some popular code for CIFAR. It trains, but the "
     "channels are shifted, so weights do not fit other nets. Here they go at the end.",
     *[lambda x, out, s, more=more: both_sides(x, out, s, more) for more in (0, 1)])
 zero_pad.slip("averages", "You average pixels. Option A takes every stride-th pixel, `x[:, :, ::stride, ::stride]`; an "
-    "average is another filter.",
+    "average is a different filter.",
     *(lambda x, out, s, up=up: append(avg_pool2d(x, s, ceil_mode=up), out) for up in (True, False)),
     lambda x, out, s: append(adaptive_avg_pool2d(x, (-(-x.shape[2] // s), -(-x.shape[3] // s))), out))
 zero_pad.slip("pools-max", "You take the largest of neighbouring pixels. Option A takes every stride-th pixel, `x[:, "
@@ -106,10 +106,10 @@ needs_projection.slip("projection-by-channels", "You look at the channels alone.
 needs_projection.slip("and-for-or", "You ask for both. One is enough: stage 1 of ResNet-50 goes from 64 to 256 "
     "channels at stride 1.",
     lambda i, o, s: i != o and s != 1)
-needs_projection.slip("only-more-channels", "You look for *more* channels. Fewer are another shape as well.",
+needs_projection.slip("only-more-channels", "You look for *more* channels. Having fewer changes the shape as well.",
     lambda i, o, s: o > i or s != 1, lambda i, o, s: o > i)
 needs_projection.slip("expansion-twice", "You multiply by 4 once more. `out_channels` is the block's number of output "
-    "channels, so the expansion is in it already.",
+    "channels, so it already includes the expansion.",
     lambda i, o, s: i != 4 * o or s != 1)
 needs_projection.slip("always", "A projection everywhere is option C. Here the question is where option B has one.",
     lambda i, o, s: True)
@@ -153,7 +153,7 @@ shortcut_parameters.slip("norm-of-input", "The batch norm follows the convolutio
 shortcut_parameters.slip("adds-channels", "A 1×1 convolution has a weight for each pair of input and output channel: a "
     "product.",
     lambda i, o: i + o, lambda i, o: i + o + 2 * o)
-shortcut_parameters.slip("counts-the-block", "You counted the whole block. The projection alone is asked for.",
+shortcut_parameters.slip("counts-the-block", "You counted the whole block. Only the projection is asked for.",
     lambda i, o: 10 * i * o + 9 * o * o + 6 * o)
 
 
@@ -238,7 +238,7 @@ start_as_identity.slip("zeros", "The projections start at zero, so nothing passe
 start_as_identity.slip("adds-the-identity", "The identity is added to the random weight. Replace the weight.",
     projections(lambda weight: weight.add_(nn.init.dirac_(torch.empty_like(weight)))))
 start_as_identity.slip("square-only", "Only projections that keep the number of channels have changed. The others "
-    "can copy the channels that there are.",
+    "can copy the channels that exist.",
     projections(lambda weight: weight.shape[0] == weight.shape[1] and nn.init.dirac_(weight)))
 start_as_identity.slip("branches-too", "Convolutions of the branches have changed too. Only the shortcuts' 1×1 "
     "should.",

@@ -70,7 +70,7 @@ map_size.slip("brackets-missing", "Brackets are missing: for {case} it gives {gi
     "than + and −, so they divide only what is next to them.",
     lambda n, k, s, p: n + 2 * p - k // s + 1, lambda n, k, s, p: n + 2 * p - k / s + 1,
     lambda n, k, s, p: n - k + 2 * p // s + 1, lambda n, k, s, p: n - k + 2 * p / s + 1)
-map_size.slip("backwards", "You compute the input's size from the output's. The input's is given.",
+map_size.slip("backwards", "You compute the input's size from the output's. The input's size is given.",
     lambda n, k, s, p: (n - 1) * s + k - 2 * p)
 map_size.slip("several-numbers", "It returns {given}. The pixels along one side are asked for, one number.",
     lambda *case: [DOWN[""](*case)] * 2, lambda *case: [1, 1, DOWN[""](*case), DOWN[""](*case)])
@@ -218,7 +218,7 @@ sees.slip("returns-too-early", "It stops after the first layer. Look at the inde
     "after the "
     "loop.",
     lambda layers: field_of(layers[:1]))
-sees.slip("field-and-jump", "It returns {given}: the field and the jump. The field alone is asked for.",
+sees.slip("field-and-jump", "It returns {given}: the field and the jump. Only the field is asked for.",
     lambda layers: [field_of(layers), prod(s for _, s in layers)])
 sees.slip("one-for-each-layer", "It returns {given}: a field for each layer. That of the whole stack is asked for.",
     lambda layers: [field_of(layers[: n + 1]) for n in range(len(layers))])
@@ -348,7 +348,7 @@ basic_stage = ModuleExercise(
         slip("zero-pads", "Where the shape changes you pad with zeros (option A). Here a projection is asked for "
              "(option B): 1×1 convolution and batch norm.",
              option("A")),
-        slip("bottlenecks", "These are bottlenecks: 1×1, 3×3, 1×1, and four times the channels at the end. A basic "
+        slip("bottlenecks", "These are bottlenecks: 1×1, 3×3, 1×1, with four times the channels at the end. A basic "
              "block is two 3×3 convolutions.",
              rebuilt(block=Bottle)),
         slip("pre-activation", "This is the pre-activation block (V2, lesson 07): norm and ReLU come before the "
@@ -401,11 +401,11 @@ def projected(make: Callable[[Any], nn.Module]) -> Mutation:
 
 
 PROJECTION = Slips(
-    slip("projection-by-stride", "You project where the stride is 2. From 3 to 5 channels at stride 1 x does not fit "
+    slip("projection-by-stride", "You project where the stride is 2. From 3 to 5 channels at stride 1, x does not fit "
          "either.",
          where(lambda b: b.stride != 1)),
-    slip("projection-by-channels", "You project where the channels change. At stride 2 x does not fit either, even "
-         "if they stay.",
+    slip("projection-by-channels", "You project where the channels change. At stride 2, x does not fit either, even "
+         "if they stay the same.",
          where(lambda b: b.in_channels != b.channels)),
     slip("projects-without-need", "There is a projection where x fits: {off} parameters. There the identity is "
          "enough.",
@@ -472,7 +472,7 @@ resnet34 = ModuleExercise(
         slip("zero-pads", "The shortcuts pad with zeros (option A). Here they project where the shape changes "
              "(option B).",
              with_shortcut("A")),
-        slip("projection-everywhere", "Every shortcut is a projection (option C): {off} parameters. Where x fits the "
+        slip("projection-everywhere", "Every shortcut is a projection (option C): {off} parameters. Where x fits, the "
              "identity is enough.",
              with_shortcut("C")),
         slip("wrong-classes", "The number of classes is fixed. Use num_classes.",

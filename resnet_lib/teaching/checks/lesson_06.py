@@ -133,7 +133,7 @@ bottleneck = ModuleExercise(
              "and x where it is None.",
              own_projection(True), own_projection(False)),
         slip("no-expansion", "The last 1×1 does not widen to 4 × intermediate_channels.", widens(1), widens(2)),
-        slip("widens-too-early", "The 3×3 widens already: {off} parameters. A bottleneck is cheap because its 3×3 "
+        slip("widens-too-early", "The 3×3 already widens: {off} parameters. A bottleneck is cheap because its 3×3 "
              "works on few channels; only the last 1×1 widens.",
              widens_too_early),
         slip("basic-block", "This is a basic block, two 3×3 convolutions. A bottleneck is 1×1, 3×3, 1×1.",
@@ -405,9 +405,9 @@ stride_position.slip("stride-on-both", "A block strides in more than one place, 
     "keeps "
     "its stride, or another convolution got one.",
     moves(2, 2), moves(2, 1, 2))
-stride_position.slip("no-stride", "Nothing strides any more. The stride is to move from the 3×3 to the first 1×1.",
+stride_position.slip("no-stride", "Nothing strides any more. The stride should move from the 3×3 to the first 1×1.",
     moves(1, 1))
-stride_position.slip("strides-everywhere", "Blocks that should not stride do now. Only those whose `stride` is 2 "
+stride_position.slip("strides-everywhere", "Blocks that should not stride now do. Only those whose `stride` is 2 "
     "have a "
     "stride to move.",
     moves(2, 1, every=True))
@@ -415,8 +415,8 @@ stride_position.slip("one-block-only", "The stride has moved in some blocks and 
     "strides has "
     "one to move.",
     moves(2, 1, only=1))
-stride_position.slip("other-weights", "The weights are not those of the net that you were given. V1 and V1.5 have the "
-    "same parameters, so they can be kept.",
+stride_position.slip("other-weights", "The weights are not those of the net you were given. V1 and V1.5 have the same "
+    "parameters, so keep them.",
     built_anew)
 stride_position.slip("other-function", "The strides are right and the weights too, but the net computes something "
     "else. Change "
@@ -471,7 +471,7 @@ macs_per_pixel.slip(
 )
 macs_per_pixel.slip(
     "first-only",
-    "Only the first convolution is counted. Does a `return` stand inside the loop?",
+    "Only the first convolution is counted. Is there a `return` inside the loop?",
     lambda convolutions: _summed(lambda i, o, k: i * o * k * k)(convolutions[:1]),
 )
 macs_per_pixel.slip(
@@ -645,12 +645,12 @@ stages = Stages(
         ),
         slip(
             "projection-no-norm",
-            "The projection is a bare convolution: a batch norm follows it.",
+            "The projection is a bare convolution: a batch norm should follow it.",
             _firsts(_bare_projection),
         ),
         slip(
             "projection-bias",
-            "The projection's convolution has a bias, which the batch norm after it takes away again. Use bias=False.",
+            "The projection's convolution has a bias, which the batch norm after it cancels. Use bias=False.",
             _firsts(_biased_projection),
         ),
         slip("one-block-more", "Every stage has one block too many: the first one counts as well.", _lengths(1)),
@@ -675,8 +675,8 @@ stages = Stages(
         ),
         slip(
             "shares-blocks",
-            "The later blocks of a stage are one and the same object, so they share weights. Make each block anew, "
-            "inside the loop.",
+            "The later blocks of a stage are one and the same object, so they share weights. Make a new block "
+            "each time, inside the loop.",
             _shared,
         ),
     ],
@@ -705,24 +705,24 @@ article_key.slip(
 )
 article_key.slip(
     "loses-the-rest",
-    "What stands before or after the name is lost. Only one part of the key changes.",
+    "What comes before or after the name is lost. Only one part of the key changes.",
     lambda key: "identity_downsample" if "downsample" in key else key,
     lambda key: "identity_" + key[key.index("downsample") :] if "downsample" in key else key,
 )
 article_key.slip(
     "prefix-at-the-start",
-    "`identity_` stands at the start of the key. It belongs before `downsample`.",
+    "`identity_` is at the start of the key. It belongs before `downsample`.",
     lambda key: "identity_" + key if "downsample" in key else key,
     lambda key: "identity_" + key,
 )
 article_key.slip(
     "changes-others",
-    "Other names change too. Only `downsample` has another name in the article.",
+    "Other names change too. Only `downsample` has a different name in the article.",
     lambda key: key.replace(".", ".identity_", 1),
     lambda key: key.replace(".0.", ".0.identity_", 1),
 )
 article_key.slip(
     "returns-nothing-for-others",
-    "For names that stay you return nothing. Return the key as it is.",
+    "For names that stay the same you return nothing. Return the key as it is.",
     lambda key: key.replace("downsample", "identity_downsample") if "downsample" in key else None,
 )

@@ -52,13 +52,13 @@ left_of_x.slip("adds-scales", "You add the factors: for {case} it gives {given}.
     "so the factors multiply.",
     lambda scales: sum(scales))
 left_of_x.slip("averages-scales", "You take the mean: for {case} it gives {given}. The second block scales what the "
-    "first has scaled already: multiply.",
+    "first has already scaled: multiply.",
     lambda scales: sum(scales) / len(scales))
 left_of_x.slip("first-scale", "Only the first factor is there: for {case} it gives {given}. Every later block scales "
     "again.",
     lambda scales: scales[0])
 left_of_x.slip("last-scale", "Only the last factor is there: for {case} it gives {given}. Every earlier block has "
-    "scaled already.",
+    "already scaled.",
     lambda scales: scales[-1])
 left_of_x.slip("smallest-scale", "You take the smallest factor: for {case} it gives {given}. The signal passes through "
     "all of them, so they multiply.",
@@ -80,8 +80,8 @@ left_of_x.slip("what-is-lost", "You compute what is lost, 1 − …: for {case} 
 left_of_x.slip("times-blocks", "You multiply by the number of blocks: for {case} it gives {given}. The factors "
     "multiply one another.",
     lambda scales: sum(scales) * len(scales), lambda scales: scales[0] * len(scales))
-left_of_x.slip("product-from-zero", "It is always 0. A sum starts at 0; a product that does so stays there, so start "
-    "at 1.",
+left_of_x.slip("product-from-zero", "It is always 0. A sum starts at 0; a product that starts at 0 stays there, so "
+    "start at 1.",
     lambda scales: 0.0)
 left_of_x.slip("one-for-each-block", "It returns {given}: a factor after each block. The one after the last block is "
     "asked for.",
@@ -104,8 +104,8 @@ keras_pool.slip("pads-minus-infinity", "That is what torch's own padding does: i
     "never wins, just as copies of the outermost pixels would change nothing. Keras pads with zeros, and before any "
     "ReLU a zero can be the largest: {share} of the outputs differ.",
     lambda x: max_pool2d(x, 3, 2, 1))
-keras_pool.slip("pads-one-corner", "You pad two sides only; on the right and below is what Keras's \"same\" does at "
-    "stride 2. Keras's ResNets pad all four sides first.",
+keras_pool.slip("pads-one-corner", "You pad only two sides; padding on the right and below is what Keras's "
+    "\"same\" does at stride 2. Keras's ResNets pad all four sides first.",
     lambda x: max_pool2d(zeros(x, 0, 1, 0, 1), 3, 2), lambda x: max_pool2d(zeros(x, 1, 0, 1, 0), 3, 2))
 keras_pool.slip("pads-nothing", "There is no padding. A border of zeros, one pixel wide on all four sides, comes "
     "first.",
@@ -118,7 +118,7 @@ keras_pool.slip("pads-batch", "You padded the batch: it now holds more images. `
     "on: width, height, then channels.",
     lambda x: max_pool2d(zeros(x, 0, 0, 0, 0, 1, 1, 1, 1), 3, 2),
     lambda x: max_pool2d(zeros(x, 0, 0, 0, 0, 0, 0, 1, 1), 3, 2))
-keras_pool.slip("pools-first", "You pool first and pad then. The zeros have to be there when the pool compares.",
+keras_pool.slip("pools-first", "You pool first and then pad. The zeros must be there when the pool compares.",
     lambda x: zeros(max_pool2d(x, 3, 2), 1, 1, 1, 1))
 keras_pool.slip("averages-pool", "You average. The pool takes the largest value of each 3×3 window.",
     lambda x: avg_pool2d(zeros(x, 1, 1, 1, 1), 3, 2), lambda x: avg_pool2d(x, 3, 2, 1))
@@ -137,7 +137,7 @@ keras_pool.slip("window-of-two", "The window is 2×2. It should be 3×3 at strid
 keras_pool.slip("relu-in-pool", "You apply ReLU. That is equal only at the border; inside, a window of negative values "
     "keeps its largest, which is negative.",
     lambda x: relu(max_pool2d(x, 3, 2, 1)))
-keras_pool.slip("pads-width-only", "You pad one axis of the image only.",
+keras_pool.slip("pads-width-only", "You pad only one axis of the image.",
     lambda x: max_pool2d(zeros(x, 1, 1), 3, 2), lambda x: max_pool2d(zeros(x, 0, 0, 1, 1), 3, 2))
 
 
@@ -211,9 +211,9 @@ PREACT = Slips(
     slip("no-first-activation", "The norm and ReLU before the first convolution are missing. In pre-activation each "
          "convolution is preceded by both.",
          both(drops("bn1"), begins(lambda b, x: x)), begins(lambda b, x: x)),
-    slip("no-first-relu", "The first ReLU is missing: norm alone comes before the first convolution.",
+    slip("no-first-relu", "The first ReLU is missing: only the norm comes before the first convolution.",
          begins(lambda b, x: b.bn1(x))),
-    slip("no-first-norm", "The first norm is missing: ReLU alone comes before the first convolution.",
+    slip("no-first-norm", "The first norm is missing: only the ReLU comes before the first convolution.",
          drops("bn1"), begins(lambda b, x: relu(x))),
     slip("relu-on-shortcut", "The shortcut passes through a ReLU before the addition. Then negative values are lost on "
          "the path that should carry everything.",
@@ -357,10 +357,10 @@ v2_bottleneck = ModuleExercise(
              "block's norm does that work.",
              projections_of(lambda c: nn.Sequential(c, nn.BatchNorm2d(c.out_channels))),
              projections_of(lambda c: ProjectionShortcut(c.in_channels, c.out_channels, c.stride[0]))),
-        slip("no-last-bias", "A bias is missing. No norm follows the last convolution and the projection, so in "
+        slip("no-last-bias", "A bias is missing. No norm follows the last convolution or the projection, so in "
              "Keras's V2 both keep theirs.",
              unbiased("conv3"), projections_of(resized(1)), both(unbiased("conv3"), projections_of(resized(1)))),
-        slip("bias-before-norm", "A convolution that a norm follows keeps its bias. The norm takes it away again; only "
+        slip("bias-before-norm", "A convolution that a norm follows keeps its bias. The norm cancels it; only "
              "the last convolution needs one.",
              biased("conv1", "conv2"), biased("conv1"), biased("conv2")),
         slip("pools-shortcut", "The shortcut averages pixels or takes the largest. It should take every stride-th one, "
@@ -465,7 +465,7 @@ ENDS = Slips(
          stem_norm, stem_norm_alone, begins_with(lambda net, x: relu(net.conv1(x)))),
     slip("widening-shortcuts-raw", "Where the channels change, the shortcut starts before the activation: "
          "activate_shortcut=False. Leave the argument out there: the block then takes the activated x, as the "
-         "authors' code does. Only the first block of the net needs it said.",
+         "authors' code does. Only the first block of the net needs it.",
          widening_raw),
 )
 preact_net = ModuleExercise(
@@ -481,7 +481,7 @@ preact_net = ModuleExercise(
              first_raw),
         *[together(*end.keys, "first-shortcut-raw", wrong=[both(one, first_raw) for one in end.wrong]) for end in ENDS],
         slip("every-shortcut-activated", "Every shortcut starts after the activation. Then x is changed in every "
-             "block. Only the first block of the net does that, and those that change the channels.",
+             "block. Only the first block of the net and those that change the channels do that.",
              in_all_blocks(lambda block: setattr(block, "activated", True))),
         *SMALL_NETS.without("no-stem-norm", "max-pool-at-the-end", "no-avgpool", "no-flatten",
                             "shares-blocks", "ignores-depth"),
@@ -511,8 +511,7 @@ preact_net = ModuleExercise(
         slip("post-activation-net", "This is the V1 net: convolution, norm, ReLU, and a ReLU after each addition.",
              v1_net),
         slip("conv-bias", "A convolution keeps its bias: {off} parameters. A norm follows each of them, at the "
-             "latest in the "
-             "next block, and takes it away again. Use bias=False.",
+             "latest in the next block, and cancels the bias. Use bias=False.",
              biased(), in_all_blocks(biased()), replaces(conv1=resized(3, 1, bias=True))),
     ],
 )
@@ -571,12 +570,12 @@ first_gradient.slip(
 )
 first_gradient.slip(
     "no-first-term",
-    "The first term is missing: ∂L/∂x_L itself, which the free line hands on.",
+    "The first term is missing: ∂L/∂x_L itself, which the free line passes on.",
     lambda branches, x, upstream: answers.first_gradient(branches, x, upstream) - upstream,
 )
 first_gradient.slip(
     "product",
-    "You multiply through the branches alone: that is a net without shortcuts. In a residual net each step keeps the "
+    "You multiply only through the branches: that is a net without shortcuts. In a residual net each step keeps the "
     "gradient and adds the branch's term.",
     _plain_product,
 )

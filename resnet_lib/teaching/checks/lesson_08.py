@@ -115,29 +115,29 @@ without_block = Exercise(
 )
 without_block.slip("nothing-deleted", "The block is still there.",
     lambda b, i, x: without(b, None, x))
-without_block.slip("deletes-the-rest", "Everything from that block on is gone. Only one block is to be taken out; "
+without_block.slip("deletes-the-rest", "Everything from that block on is gone. Only one block should be taken out; "
     "those after it still run.",
     lambda b, i, x: without(b[:i], None, x))
-without_block.slip("deletes-the-first", "Everything up to that block is gone. Only one block is to be taken out.",
+without_block.slip("deletes-the-first", "Everything up to that block is gone. Only one block should be taken out.",
     lambda b, i, x: without(b[i + 1 :], None, x))
 without_block.slip("no-shortcut", "Nothing is added: this is the plain block. Where is the `+ x`?",
     lambda b, i, x: run(b, x, lambda n, f, x: x if n == i else f(x)))
-without_block.slip("keeps-only-the-block", "Only that block ran. The others are to stay, and it is to go.",
+without_block.slip("keeps-only-the-block", "Only that block ran. The others should stay, and it should go.",
     lambda b, i, x: x + b[i](x))
 without_block.slip("branch-without-plus", "Of the block, you took away the shortcut and kept the branch. It is the "
     "other way round: its shortcut stays.",
     lambda b, i, x: run(b, x, lambda n, f, x: f(x) if n == i else x + f(x)))
 without_block.slip("counts-from-one", "You count from 1. Index 0 is the first.",
     lambda b, i, x: without(b, i - 1, x))
-without_block.slip("off-by-one", "Another block is missing: the one before or after. Index 0 is the first.",
+without_block.slip("off-by-one", "The wrong block is missing: the one before or after. Index 0 is the first.",
     lambda b, i, x: without(b, i + 1, x))
 without_block.slip("returns-input", "It returns x as it came. The branch is never called, or its result is lost.",
     lambda b, i, x: x)
 without_block.slip("returns-too-early", "It stops after the first round. Look at the indentation of `return`: it "
     "belongs after the loop.",
     lambda b, i, x: x if i == 0 else x + b[0](x), lambda b, i, x: b[1](x) + x if i == 0 else x + b[0](x))
-without_block.slip("takes-it-off-afterwards", "You run all blocks and subtract one branch at the end. The blocks after "
-    "it have seen its signal by then. Leave it out on the way.",
+without_block.slip("takes-it-off-afterwards", "You run all blocks and subtract one branch at the end. By then the "
+    "blocks after it have seen its signal. Leave it out on the way.",
     lambda b, i, x: without(b, None, x) - b[i](x), lambda b, i, x: without(b, None, x) - b[i](without(b[:i], None, x)))
 without_block.slip("branches-on-the-input", "Every branch gets the net's first input. Each block takes what the block "
     "before it returns.",
@@ -146,7 +146,7 @@ without_block.slip("zeros-the-signal", "You set the signal to zero. When a block
     "unchanged: the shortcut stays.",
     lambda b, i, x: run(b, x, lambda n, f, x: 0 * x if n == i else x + f(x)))
 without_block.slip("doubles-the-signal", "You added x to itself instead of the branch. Without its branch the block "
-    "hands x on as it is.",
+    "passes x on unchanged.",
     lambda b, i, x: run(b, x, lambda n, f, x: x + x if n == i else x + f(x)))
 without_block.slip("adds-the-input", "Each block adds the net's first input. It adds its *own* input.",
     lambda b, i, x: run(b, x, lambda n, f, y: y if n == i else x + f(y)))
@@ -167,8 +167,8 @@ path_lengths.slip("all-paths-together", "That is the number of all paths. How ma
 path_lengths.slip("powers-of-two", "Those are powers of two: all paths through k blocks. How many ways are there to "
     "*choose* k of n branches?",
     lambda n: [2**k for k in range(n + 1)])
-path_lengths.slip("counts-orders", "You counted orders. The blocks stand in a row, so choosing blocks 2 and 5 is the "
-    "same path as 5 and 2.",
+path_lengths.slip("counts-orders", "You counted each order separately. The blocks stand in a row, so choosing "
+    "blocks 2 and 5 is the same path as 5 and 2.",
     lambda n: [perm(n, k) for k in range(n + 1)])
 path_lengths.slip("shares-for-counts", "Those are shares of all paths. Counts are asked for.",
     lambda n: [comb(n, k) / 2**n for k in range(n + 1)])
@@ -207,7 +207,7 @@ filter_normalised.slip("not-divided", "You multiplied by the net's norm without 
     lambda d, w: d * norms(w, every))
 filter_normalised.slip("turned-round", "It is the other way round.",
     lambda d, w: d * norms(d, every) / norms(w, every))
-filter_normalised.slip("scales-the-weight", "You scaled the net's filters. The direction is to be scaled, to the size "
+filter_normalised.slip("scales-the-weight", "You scaled the net's filters. The direction should be scaled, to the size "
     "of the net's filters.",
     lambda d, w: w * norms(d, every) / norms(w, every))
 filter_normalised.slip("no-keepdim", "The norms have shape (filters,), so they are broadcast along the last axis, or "
@@ -221,10 +221,10 @@ filter_normalised.slip("each-kernel", "You normalised each 3×3 kernel. A filter
     lambda d, w: d * norms(w, (2, 3)) / norms(d, (2, 3)))
 filter_normalised.slip("squared-norms", "You divided or multiplied by squared norms. Take the root first.",
     lambda d, w: d * norms(w, every) ** 2 / norms(d, every) ** 2)
-filter_normalised.slip("every-weight", "You took the size of each weight. Then the direction is random in its signs "
-    "alone.",
+filter_normalised.slip("every-weight", "You took the size of each weight. Then only the signs of the direction are "
+    "random.",
     lambda d, w: d.sign() * w.abs())
-filter_normalised.slip("returns-input", "It returns x as it came. The branch is never called, or its result is lost.",
+filter_normalised.slip("returns-input", "It returns the direction as it came. Scale each of its filters.",
     lambda d, w: d)
 filter_normalised.slip("largest-in-place-of-norm", "That is the largest entry. The L2 norm takes all of them: the root "
     "of the sum of squares.",
@@ -243,17 +243,17 @@ switched = Exercise(
     problem=switch_problem,
 )
 switched.slip("switch-does-not-learn", "γ is not among the module's parameters, so no optimizer will ever see it. A "
-    "tensor is a plain attribute; nn.Parameter is what a module registers.",
+    "plain tensor is just an attribute; nn.Parameter is what a module registers.",
     switching(plus, gamma=lambda: torch.ones(1)), switching(plus, gamma=lambda: 1.0))
 switched.slip("switch-starts-at-zero", "The branch adds nothing at the start. γ starts at 1 here: the branch must hurt "
     "before you can see it being switched off.",
     switching(plus, gamma=lambda: nn.Parameter(torch.zeros(1))))
 switched.slip("one-switch-each", "γ has a number for each channel, or there are several. One number is asked for.",
     switching(plus, gamma=lambda: nn.Parameter(torch.ones(1, 1, 1, 4))))
-switched.slip("switch-on-the-sum", "γ scales x as well. It stands before the branch alone, so that x stays when γ is "
+switched.slip("switch-on-the-sum", "γ scales x as well. It should scale only the branch, so that x stays when γ is "
     "0.",
     switching(lambda m, x: m.gamma * (x + m.branch(x))))
-switched.slip("switch-unused", "γ is there and changes nothing, or not the branch: at γ = ½ half of the branch should "
+switched.slip("switch-unused", "γ is there but changes nothing, or not the branch: at γ = ½ half of the branch should "
     "be added.",
     switching(lambda m, x: x + m.branch(x)), switching(lambda m, x: m.gamma * x + m.branch(x)),
     switching(lambda m, x: x + m.gamma**2 * m.branch(x)))

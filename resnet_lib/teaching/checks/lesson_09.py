@@ -142,10 +142,10 @@ warm_up.slip("ends-late", "The peak comes a step late: for {case} it gives {give
 warm_up.slip("ends-early", "The peak comes a step early: for {case} it gives {given}.",
     lambda t, w, peak: peak * min((t + 1) / max(w - 1, 1), 1))
 warm_up.slip("overshoots", "One step goes beyond the peak: for {case} it gives {given}. Steps 0 to warm_steps − 1 are "
-    "the warm-up; with `<=` step warm_steps is one as well.",
+    "the warm-up; with `<=`, step warm_steps counts as one as well.",
     lambda t, w, peak: peak * (t + 1) / w if t <= w else peak)
 warm_up.slip("falls-after", "After the warm-up it falls: for {case} it gives {given}. It stays at the peak; lowering "
-    "it is another schedule's work.",
+    "it is a different schedule's job.",
     lambda t, w, peak: peak * (t + 1) / w if t < w else 0.0,
     lambda t, w, peak: peak * (t + 1) / w if t < w else peak / 10,
     lambda t, w, peak: peak * min((t + 1) / w, sqrt(w / (t + 1))))
@@ -218,7 +218,7 @@ crop_and_flip = Exercise(
 )
 crop_and_flip.slip("never-flips", "It never mirrors the image.",
     lambda x, top, left, flip: cut(x, top, left))
-crop_and_flip.slip("always-flips", "It always mirrors the image. Only where `flip` is True.",
+crop_and_flip.slip("always-flips", "It always mirrors the image. Mirror it only where `flip` is True.",
     lambda x, top, left, flip: cut(x, top, left).flip(-1))
 crop_and_flip.slip("flips-upside-down", "You turned the image upside down. Left and right are the last axis; the net "
     "will never meet a shoe standing on its head.",
@@ -236,7 +236,7 @@ crop_and_flip.slip("not-moved", "The image stays where it is: `top` and `left` c
 crop_and_flip.slip("no-border", "You cut from the image itself: it is not padded. Four zeros on each side come first; "
     "then there is room to shift.",
     then_flip(lambda x, top, left: x[:, top : top + x.shape[1], left : left + x.shape[2]]))
-crop_and_flip.slip("rolls", "What leaves on one side comes in on the other. The border should bring zeros.",
+crop_and_flip.slip("rolls", "What leaves on one side comes in on the other. The border should bring in zeros.",
     then_flip(lambda x, top, left: x.roll((4 - top, 4 - left), (1, 2))))
 crop_and_flip.slip("pads-copies", "The border repeats the outermost pixels. It should hold zeros.",
     framed(mode="replicate"), framed(mode="reflect"))
@@ -245,7 +245,7 @@ crop_and_flip.slip("border-not-zero", "The border holds a number other than 0.",
 crop_and_flip.slip("border-width", "The border is not 4 pixels wide. Then (4, 4) would not be the place where nothing "
     "moves.",
     *[framed(*(width,) * 4) for width in (1, 2, 3, 5, 6, 8)])
-crop_and_flip.slip("pads-width-only", "You pad one axis of the image only.",
+crop_and_flip.slip("pads-width-only", "You pad only one axis of the image.",
     framed(4, 4), framed(0, 0, 4, 4))
 crop_and_flip.slip("pads-channels-too", "You padded the channels as well: the result has shape {given_shape}. `pad` "
     "takes pairs from the *last* axis on, and two pairs are enough.",
@@ -276,7 +276,7 @@ crop_and_flip.slip("counts-from-the-image", "You count `top` and `left` from the
 crop_and_flip.slip("moves-the-other-way", "The image moves the other way. With `top` = 0 the cut begins at the upper "
     "border, so the image lies lower in it.",
     then_flip(lambda x, top, left: cut(x, 8 - top, 8 - left)))
-crop_and_flip.slip("border-on-two-sides", "The border is on the left and above only. `pad` takes one number for "
+crop_and_flip.slip("border-on-two-sides", "The border is only on the left and above. `pad` takes one number for "
     "each side: left, right, top, bottom.",
     framed(4, 0, 4, 0))
 crop_and_flip.slip("flips-the-others", "It mirrors exactly where `flip` is False.",
@@ -391,8 +391,8 @@ new_head = Exercise(
     cases=lambda: [trained_net(3, 0), trained_net(5, 1)],
     problem=head_problem,
 )
-new_head.slip("wraps-the-net", "It returns a {got} around parts of the net. Keep the net and replace its `fc`: so the "
-    "names of its weights stay, and the new classifier reads the features, not the old classifier's answers.",
+new_head.slip("wraps-the-net", "It returns a {got} around parts of the net. Keep the net and replace its `fc`: then "
+    "the names of its weights stay, and the new classifier reads the features, not the old classifier's answers.",
     lambda m, n: nn.Sequential(m.requires_grad_(False), nn.Linear(10, n)))
 new_head.slip("returns-the-head", "It returns {got}, not the net. Return the net, or change it in place.",
     lambda m, n: nn.Linear(m.fc.in_features, n))
@@ -432,21 +432,21 @@ new_head.slip("head-without-bias", "The new classifier has no bias. The old one 
 new_head.slip("freezes-all", "Nothing learns: the new classifier is frozen too. Freeze first, then make the "
     "classifier; new layers learn by default.",
     with_head(in_turn(sets_head, lambda m, n: m.requires_grad_(False))))
-new_head.slip("misspelt-requires-grad", "You set `{given}`. Python lets you, and torch does not look there; it is "
-    "called requires_grad.",
+new_head.slip("misspelt-requires-grad", "You set `{given}`. Python lets you, but torch does not look there; the name "
+    "is requires_grad.",
     with_head(in_turn(marks("parameters", "require_grad"), sets_head), freeze=False),
     with_head(in_turn(marks("parameters", "requires_grad_"), sets_head), freeze=False))
-new_head.slip("freezes-modules", "You set requires_grad on modules, where it does nothing. It counts on tensors: call "
-    "`requires_grad_(False)` of the module, or go through its parameters().",
+new_head.slip("freezes-modules", "You set requires_grad on modules, where it does nothing. It matters only on tensors: "
+    "call `requires_grad_(False)` of the module, or go through its parameters().",
     with_head(in_turn(marks("modules", "requires_grad"), sets_head), freeze=False))
-new_head.slip("freezes-the-head", "The body learns and the new classifier does not. It is the other way round.",
+new_head.slip("freezes-the-head", "The body learns and the new classifier does not. It should be the other way round.",
     with_head(in_turn(sets_head, lambda m, n: m.fc.requires_grad_(False)), freeze=False))
 new_head.slip("freezes-nothing", "Everything learns. Set requires_grad to False for the body's parameters. (If you "
     "froze "
     "model.fc: that was the old classifier, which is gone.)",
     with_head(sets_head, freeze=False),
     with_head(in_turn(lambda m, n: m.fc.requires_grad_(False), sets_head), freeze=False))
-new_head.slip("forgets-head-bias", "A part of the new classifier is frozen. Its weight and its bias learn.",
+new_head.slip("forgets-head-bias", "Part of the new classifier is frozen. Both its weight and its bias should learn.",
     with_head(in_turn(sets_head, lambda m, n: m.fc.bias.requires_grad_(False))))
 new_head.slip("freezes-some", "Some of the body still learns: {left}. Batch norm's γ and β are parameters too.",
     with_head(in_turn(lambda m, n: m.bn1.requires_grad_(True), sets_head)))
@@ -466,7 +466,7 @@ my_share = Exercise(
 )
 my_share.slip("takes-everything", "Every process takes the whole batch. Then two processes do the same work twice.",
     lambda order, rank, n: order)
-my_share.slip("takes-a-piece", "It takes one piece in a row. That is a fair share too; here images are dealt out in "
+my_share.slip("takes-a-piece", "It takes one contiguous piece. That is a fair share, too; here images are dealt out in "
     "turn, as PyTorch's DistributedSampler does.",
     chunk)
 my_share.slip("counts-from-one", "You count from 1. Index 0 is the first.",
@@ -482,9 +482,9 @@ my_share.slip("end-for-step", "There is one colon, so the second number is where
     lambda order, rank, n: order[rank:n], lambda order, rank, n: order[rank : rank + n])
 my_share.slip("one-index", "It takes one image. A process goes on through the whole batch.",
     lambda order, rank, n: order[rank], lambda order, rank, n: [order[rank]])
-my_share.slip("places-not-images", "Those are places in the list, not the images that stand there.",
+my_share.slip("places-not-images", "Those are places in the list, not the images found there.",
     lambda order, rank, n: list(range(rank, len(order), n)))
-my_share.slip("by-value", "You go by what the images are called, not by where they stand in `order`. The order is "
+my_share.slip("by-value", "You go by the images' numbers, not by their places in `order`. The order is "
     "shuffled, so the shares would differ in size.",
     lambda order, rank, n: [image for image in order if image % n == rank])
 my_share.slip("sorts", "You sorted the images. Their order is shuffled on purpose.",
@@ -492,12 +492,12 @@ my_share.slip("sorts", "You sorted the images. Their order is shuffled on purpos
 my_share.slip("step-one-more", "The step is one too large: {given} for {case}. There are `processes` of them, so every "
     "`processes`-th image is yours.",
     lambda order, rank, n: order[rank :: n + 1])
-my_share.slip("shares-of-all", "It returns the shares of all processes. This process asks for its own.",
+my_share.slip("shares-of-all", "It returns the shares of all processes. Only this process's share is asked for.",
     lambda order, rank, n: [order[one::n] for one in range(n)])
 my_share.slip("takes-the-others", "It takes all images but its own.",
     lambda order, rank, n: [order[i] for i in range(len(order)) if i % n != rank])
-my_share.slip("cuts-the-rest", "It is right where the batch divides. For {case} it gives {given}: the images that "
-    "are left "
+my_share.slip("cuts-the-rest", "It is right where the batch divides evenly. For {case} it gives {given}: the images "
+    "that are left "
     "over belong to someone too.",
     lambda order, rank, n: order[rank : len(order) // n * n : n])
 
@@ -521,7 +521,7 @@ rates.slip("factors-not-powers", "Each rate is `low` times a multiple of the fac
     "factor: take its powers.",
     lambda low, high, n: [low * i * (high / low) ** (1 / (n - 1)) for i in range(n)],
     lambda low, high, n: [low * (i + 1) * (high / low) ** (1 / (n - 1)) for i in range(n)])
-rates.slip("divides-by-steps", "You divide `high / low` by the number of steps. Its root is wanted: multiplied by "
+rates.slip("divides-by-steps", "You divide `high / low` by the number of steps. Take its root: multiplied by "
     "itself for every step, the factor must give `high / low`.",
     lambda low, high, n: [low * (high / low / (n - 1)) ** i for i in range(n)])
 rates.slip("exponents", "Those are the exponents. Raise 10 to them.",
@@ -543,7 +543,7 @@ train_mode.slip("all-in-eval-mode", "Everything is in eval mode. Then nothing th
     "batch, and dropout is off. Call `net.train()` first. And if you ask whether *any* parameter is frozen, the whole "
     "net answers yes and takes everything inside it along.",
     lambda net: net.eval(), if_any_is_frozen, without_train)
-train_mode.slip("open-norms-still", "Every batch norm is in eval mode, those that learn too. Ask each module whether "
+train_mode.slip("open-norms-still", "Every batch norm is in eval mode, even those that learn. Ask each module whether "
     "its own parameters are frozen.",
     norms_in_eval)
 train_mode.slip("turned-round", "It is the wrong way round: what learns is in eval mode, and what is frozen in train "
@@ -552,7 +552,7 @@ train_mode.slip("turned-round", "It is the wrong way round: what learns is in ev
 train_mode.slip("nothing-is-not-frozen", "A module without any parameter, the dropout, is in eval mode. None at all is "
     "not \"all frozen\".",
     without_parameters_too)
-train_mode.slip("freezes-or-thaws", "It changed `requires_grad`. Only the modes are to change.",
+train_mode.slip("freezes-or-thaws", "It changed `requires_grad`. Only the modes should change.",
     thaws)
 train_mode.slip("changes-a-copy", "You changed a copy and returned it. The net that was handed over is as it was; "
     "change that one.",

@@ -36,8 +36,8 @@ def _renamed(rename: Callable[[str], str]) -> Callable[[Mapping[str, Any]], dict
 
 our_keys.slip(
     "strips-letters",
-    '`lstrip("module.")` takes away every leading letter that is one of m, o, d, u, l, e: `module.linear` becomes '
-    "`inear`, `module.layer1` becomes `ayer1`. `removeprefix` takes the word.",
+    '`lstrip("module.")` strips every leading letter that is one of m, o, d, u, l, e: `module.linear` becomes '
+    "`inear`, `module.layer1` becomes `ayer1`. `removeprefix` takes the whole word.",
     _renamed(lambda key: key.lstrip("module.").replace("linear.", "fc.")),
     _renamed(lambda key: key.lstrip("module.").replace("inear.", "fc.")),
     _renamed(lambda key: key.lstrip("module.")),
@@ -72,21 +72,21 @@ our_keys.slip(
 )
 our_keys.slip(
     "drops-classifier",
-    "The classifier's weights are missing. They have another name in our net, and the same shapes.",
+    "The classifier's weights are missing. They have a different name in our net, but the same shapes.",
     lambda checkpoint: {
         key.removeprefix("module."): value for key, value in checkpoint["state_dict"].items() if "linear" not in key
     },
 )
 our_keys.slip(
     "still-wrapped",
-    "The weights lie inside `state_dict`. Return the weights alone.",
+    "The weights are inside `state_dict`. Return only the weights.",
     lambda checkpoint: {**checkpoint, "state_dict": answers.our_keys(checkpoint)},
     lambda checkpoint: {"state_dict": answers.our_keys(checkpoint)},
     lambda checkpoint: checkpoint,
 )
 our_keys.slip(
     "names-alone",
-    "These are the names alone. A dictionary from name to tensor is wanted.",
+    "These are only the names. A dictionary from name to tensor is wanted.",
     lambda checkpoint: list(answers.our_keys(checkpoint)),
 )
 
@@ -287,7 +287,7 @@ def _farther(limit: float, wanted: Tensor, given: Tensor) -> Any:
 
 first_difference.slip(
     "exact",
-    "Rounding counts as a difference. Two right nets agree only up to rounding: allow 0.1 % of the largest value.",
+    "Rounding counts as a difference. Two correct nets agree only up to rounding: allow 0.1 % of the largest value.",
     _judging(lambda wanted, given: not torch.equal(wanted, given)),
     _judging(lambda wanted, given: (given - wanted).abs().max() > 1e-9 * wanted.abs().max()),
 )
@@ -303,7 +303,7 @@ first_difference.slip(
 )
 first_difference.slip(
     "signed",
-    "A value that is too small counts as no difference: the sign of the difference is in the way. Take .abs() first.",
+    "A value that is too small goes unnoticed: the sign of the difference is in the way. Take .abs() first.",
     _judging(lambda wanted, given: (given - wanted).max() > 1e-3 * wanted.abs().max()),
 )
 first_difference.slip(
@@ -328,12 +328,12 @@ first_difference.slip(
 )
 first_difference.slip(
     "missing-name",
-    "A name that only one of the nets has is no difference: skip it.",
+    "A name that only one of the nets has does not count as a difference: skip it.",
     _judging(_off, missing=True),
 )
 first_difference.slip(
     "all-of-them",
-    "All names that differ are returned; the first alone is wanted.",
+    "All names that differ are returned; only the first is wanted.",
     _judging(_off, choose=lambda found: found),
 )
 first_difference.slip(
@@ -368,11 +368,11 @@ def _padded(
 
 pad_both_sides.slip(
     "zeros-after",
-    "All zeros stand after the channels of x: that is our own option A.",
+    "All zeros come after the channels of x: that is our own option A.",
     _padded(lambda extra: 0),
 )
 pad_both_sides.slip(
-    "zeros-before", "All zeros stand before the channels of x. Half belong after them.", _padded(lambda extra: extra)
+    "zeros-before", "All zeros come before the channels of x. Half belong after them.", _padded(lambda extra: extra)
 )
 pad_both_sides.slip(
     "no-stride",
@@ -387,7 +387,7 @@ pad_both_sides.slip(
 )
 pad_both_sides.slip(
     "other-pixels",
-    "You begin with the second pixel. The first counts.",
+    "You begin with the second pixel. Begin with the first.",
     _padded(lambda extra: extra // 2, lambda x: x[:, :, 1::2, 1::2]),
 )
 pad_both_sides.slip(
@@ -442,7 +442,7 @@ torch_kernel.slip(
 )
 torch_kernel.slip(
     "reshaped",
-    "The shape is right, the numbers are not in their places: a reshape reads them in the old order. Use permute.",
+    "The shape is right, but the values are not in their places: a reshape reads them in the old order. Use permute.",
     lambda kernel: kernel.reshape(kernel.shape[3], kernel.shape[2], *kernel.shape[:2]),
 )
 torch_kernel.slip("unchanged", "The axes are still in Keras's order.", lambda kernel: kernel)
@@ -461,12 +461,12 @@ folded_mean = Exercise(
 )
 folded_mean.slip(
     "adds",
-    "The norm subtracts its mean. With mean + bias it would take the bias away twice over: try it with numbers, "
+    "The norm subtracts its mean. With mean + bias it would subtract a bias that was never added: try it with numbers, "
     "(y + 2) − 5 = y − 3.",
     lambda mean, bias: mean + bias,
 )
 folded_mean.slip("wrong-way-round", "The sign is wrong: bias − mean.", lambda mean, bias: bias - mean)
-folded_mean.slip("mean-alone", "The mean is unchanged, and the bias is lost.", lambda mean, bias: mean)
+folded_mean.slip("mean-alone", "The mean is unchanged, so the bias is lost.", lambda mean, bias: mean)
 folded_mean.slip("bias-alone", "The mean itself is lost.", lambda mean, bias: bias, lambda mean, bias: -bias)
 folded_mean.slip("multiplies", "A bias is added to the output, so it shifts the mean.", lambda mean, bias: mean * bias)
 
@@ -596,7 +596,7 @@ recompute_statistics.slip(
 )
 recompute_statistics.slip(
     "not-the-mean",
-    "The batches do not count the same: with momentum 0.1 the start counts most, with 1.0 only the last batch does. "
+    "The batches do not count equally: with momentum 0.1 the start counts most, with 1.0 only the last batch does. "
     "momentum = None takes the plain mean.",
     *WAYS["not-the-mean"],
 )

@@ -60,7 +60,7 @@ split.slip("one-on-both-sides", "One index is in both parts. A slice ends *befor
     lambda order, v: (order[: len(order) - v + 1], order[-v:]))
 split.slip("length-for-training", "`validation` counts the images to choose with, not those to train on.",
     lambda order, v: (order[:v], order[v:]))
-split.slip("other", "The parts are not those of the docstring: first all but the last `validation` entries of "
+split.slip("other", "The parts are not the ones in the docstring: first all but the last `validation` entries of "
     "`order`, then those.",
     lambda order, v: (sorted(order[:-v]), sorted(order[-v:])), lambda order, v: (order[:-v], order[:-v]))
 split.slip("one-part", "Only one part is returned. Two are asked for, in a tuple.",
@@ -76,8 +76,8 @@ loss_of = Exercise(
 loss_of.slip("softmax-twice", "There is still a softmax before `cross_entropy`, which has one inside. Logits between 0 "
     "and 1 can never be certain.",
     lambda x, y: cross_entropy(x.softmax(1), y))
-loss_of.slip("log-softmax-of-softmax", "`nll_loss` wants log-probabilities. A softmax stands where its logarithm "
-    "belongs.",
+loss_of.slip("log-softmax-of-softmax", "`nll_loss` wants log-probabilities. There is a softmax where its "
+    "logarithm belongs.",
     lambda x, y: nll_loss(x.softmax(1), y))
 loss_of.slip("summed-loss", "Your loss is the sum over the batch, so the step grows with the batch. Take the mean, as "
     "`cross_entropy` does.",
@@ -87,10 +87,10 @@ loss_of.slip("not-averaged", "There is a loss for each image. One number is aske
 loss_of.slip("squared-error", "That is a squared error. For classes the loss is the cross-entropy: minus the "
     "logarithm of the right class's probability.",
     lambda x, y: mse_loss(x.softmax(1), one_hot(y, 10).float()), lambda x, y: mse_loss(x, one_hot(y, 10).float()))
-loss_of.slip("wrong-axis", "The probabilities add up to 1 over the images. They should over the classes: `dim=1`.",
+loss_of.slip("wrong-axis", "The probabilities add up to 1 over the images. They should over the classes: use `dim=1`.",
     lambda x, y: nll_loss(log_softmax(x, 0), y))
-loss_of.slip("smoothed", "Some of the probability is meant for wrong classes (label smoothing). Then a certain and "
-    "right answer still costs something.",
+loss_of.slip("smoothed", "Some of the probability is meant for wrong classes (label smoothing). Then a correct answer "
+    "given with certainty still costs something.",
     lambda x, y: cross_entropy(x, y, label_smoothing=0.1))
 loss_of.slip("logits-picked", "Those are the logits of the right classes. The other classes count too: take the "
     "log-softmax first.",
@@ -189,15 +189,15 @@ plan.slip("never-arrives", "The peak is never reached: the warm-up's tenth is ne
     lambda n, peak: [peak / 100 if s >= n * 3 // 4 else peak / 10 for s in range(n)])
 plan.slip("no-warm-up", "The warm-up is missing: the first ten steps go at a tenth of the peak.",
     lambda n, peak: rates(n, peak, warm=0))
-plan.slip("no-last-quarter", "The rate stays at its peak to the end. In the last quarter it is a tenth.",
+plan.slip("no-last-quarter", "The rate stays at its peak to the end. In the last quarter it should be a tenth.",
     lambda n, peak: [peak / 10 if s < 10 else peak for s in range(n)])
-plan.slip("warm-up-of-eleven", "Eleven steps are warm. Steps 0 to 9 are ten.",
+plan.slip("warm-up-of-eleven", "Eleven steps are warm-up. Steps 0 to 9 are ten.",
     lambda n, peak: rates(n, peak, warm=11))
-plan.slip("warm-up-of-nine", "Nine steps are warm. Steps 0 to 9 are ten.",
+plan.slip("warm-up-of-nine", "Nine steps are warm-up. Steps 0 to 9 are ten.",
     lambda n, peak: rates(n, peak, warm=9))
 plan.slip("falls-late", "It falls one step late: from step `steps * 3 // 4` on, that step included.",
     lambda n, peak: [peak / 10 if s < 10 or s > n * 3 // 4 else peak for s in range(n)])
-plan.slip("falls-at-half", "It falls at another step than three quarters of the way. The *last quarter* goes slowly.",
+plan.slip("falls-at-half", "It does not fall three quarters of the way through. The *last quarter* goes slowly.",
     lambda n, peak: rates(n, peak, at=0.5), lambda n, peak: rates(n, peak, at=0.25))
 plan.slip("hundredth-at-the-end", "The last quarter goes at a hundredth of the peak. The docstring says a tenth.",
     lambda n, peak: rates(n, peak, end=0.01))
@@ -259,7 +259,7 @@ project_block = ModuleExercise(
              runs(lambda b, x: (b.bn2(b.conv2(b.bn1(b.conv1(x)))) + x).relu())),
         slip("adds-twice", "x is added twice.",
              runs(lambda b, x: (branch(b, x) + 2 * x).relu())),
-        slip("x-activated-first", "The shortcut carries relu(x). It carries x as it came.",
+        slip("x-activated-first", "The shortcut carries relu(x). It should carry x as it came.",
              runs(lambda b, x: (branch(b, x) + x.relu()).relu())),
     ],
 )
@@ -314,7 +314,7 @@ error_on = Exercise(
 error_on.slip("train-mode", "The net is left in train mode while it answers, so batch norm uses each batch's own "
     "statistics, and moves its running ones. Look for `net.eval()`.",
     in_mode(None), in_mode(True))
-error_on.slip("batches-averaged", "You average the errors of the batches. The last batch is smaller, and its images "
+error_on.slip("batches-averaged", "You average the errors of the batches. The last batch is smaller, so its images "
     "count for more. Count wrong answers, and divide once.",
     averaged)
 error_on.slip("accuracy", "That is the fraction of right answers. The error is the fraction of wrong ones.",
