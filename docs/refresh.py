@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 from statistics import mean
 
+import course
 import nbformat
 
 import resnet_lib as rl
@@ -213,6 +214,11 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
         "runs": runs_table,
     },
     ROOT / "docs" / "teaching.md": {"times": lambda: lessons_table("../notebooks")},
+    ROOT / "docs" / "course-in-one-table.md": {
+        "recorded": lambda: course.recorded_table(LESSONS),
+        "grids": lambda: course.grids_table(LESSONS),
+        "live": lambda: course.live_table(LESSONS),
+    },
     ROOT / "docs" / "api.md": {
         floor: names_table(floor) for floor in ("models", "data", "training", "probes", "experiments", "widgets")
     },

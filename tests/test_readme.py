@@ -1,10 +1,13 @@
 """The README and the other pages with tables say what was measured and what the commands print."""
 
+import ast
 import re
 from pathlib import Path
 
+import course
 import pytest
 import refresh
+from nbformat.v4 import new_code_cell, new_output
 
 from resnet_lib.__main__ import main
 
@@ -30,6 +33,25 @@ def test_a_changed_figure_and_a_missing_block_are_noticed() -> None:
     assert refresh.filled(ROOT / "README.md", changed) == README != changed
     with pytest.raises(ValueError, match="no block <!-- nets -->"):
         refresh.filled(ROOT / "README.md", README.replace("<!-- nets -->", ""))
+
+
+def test_cells_that_train_are_found() -> None:
+    """A function that trains counts where it is called; a solution, a check and a gradient alone do not."""
+    sources = (
+        'data, test = rl.load("train"), rl.load("test")',
+        "def error(rate):\n    return rl.train(net, data, rl.Recipe(peak_lr=rate))",
+        "errors = [error(rate) for rate in (1, 2)]",
+        "def fit(net):\n    loss(net).backward()\n    optimizer.step()",
+        "fit(net)",
+        "loss(net).backward()",
+    )
+    cells = [new_code_cell(source) for source in sources]
+    cells[2].outputs = [new_output("stream", text="0.3\n")]
+    cells += [new_code_cell("rl.train(net, data)", metadata={"tags": [tag]}) for tag in ("solution", "check")]
+    (one, (call,)), (two, (other,)) = course.training_cells(cells)
+    assert (one, two, ast.unparse(other)) == (2, 4, "fit(net)")
+    assert course.images_in(cells, one, call) == "rl.load('train')" and course.images_in(cells, two, other) == ""
+    assert course.printed(cells[one]) == "0.3\n"
 
 
 def test_pictures_have_words() -> None:

@@ -154,6 +154,7 @@ def test_quotes_are_found_and_a_missing_record_is_seen(tiny: Experiment, tmp_pat
         'load_grid("no-such-grid")\n%time pass',
         "rl.LesionExplorer(3).still()",
         'print("tiny")',
+        'for size in ("y", "d"):\n    load_records(f"tin{size}")',
     )
     cells = [{"cell_type": "code", "source": [source]} for source in sources]
     cells.insert(1, {"cell_type": "markdown", "source": ["### Title\n", "A claim: 1.5 %. And more."]})
@@ -166,6 +167,7 @@ def test_quotes_are_found_and_a_missing_record_is_seen(tiny: Experiment, tmp_pat
         (2, "tiny", "", ""),
         (3, "no-such-grid", "", ""),
         (4, "lesions", "", "a grid"),
+        (6, "tiny", "", ""),
     ]
     records.run_experiment("tiny")
     assert "| 13_lesson | 0 | tiny | seeds 0-1 | A claim: 1.5 %. |" in claims_table(tmp_path)

@@ -133,6 +133,13 @@ def _read_in(source: str) -> Iterator[str]:
             yield str(node.args[0].value)
         elif name in LOADERS:  # load_record(name, …) in a loop: the names stand in the same cell
             yield from (known for known in (*EXPERIMENTS, *GRIDS) if f'"{known}"' in source)
+            for text in (part for part in ast.walk(node) if isinstance(part, ast.JoinedStr)):  # f"live-peak-{peak}"
+                yield from (known for known in EXPERIMENTS if re.fullmatch(_pattern(text), known))
+
+
+def _pattern(text: ast.JoinedStr) -> str:
+    """What an f-string can give, as a regular expression."""
+    return "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in text.values)
 
 
 def seeds_of(record: str) -> str:
