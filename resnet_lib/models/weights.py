@@ -20,7 +20,7 @@ from resnet_lib.models.resnet import PRESETS, Config, ResNet
 from resnet_lib.models.shortcuts import ZeroPadShortcut
 from resnet_lib.urls import WEIGHTS
 
-MADE_FOR = PRESETS | {  # and the four nets that akamaster trained on CIFAR-10
+MADE_FOR = PRESETS | {  # and four of the nets that akamaster trained on CIFAR-10
     f"cifar_resnet{6 * n + 2}": Config(BasicBlock, (n, n, n), "A-centred", num_classes=10, width=16, stem="cifar")
     for n in (3, 5, 7, 9)
 }
