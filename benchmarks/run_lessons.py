@@ -1,7 +1,7 @@
 """Run every lesson without a browser and print how long it took, and the CPU time and memory that its kernel needed.
 
     python lab.py run               all lessons
-    python lab.py run 01 06         the lessons whose names contain 01 or 06
+    python lab.py run 01 06         lessons 01 and 06, by number or by a word of the name
     python lab.py run --save 01     make notebooks/01_….ipynb from notebooks/text/01_….md; it runs only if code changed
     python lab.py run --save --again 01    the same, and run it in any case: the library gives other outputs now
     python lab.py run --to-text 01  write the text from the notebook, after an edit in JupyterLab
@@ -106,15 +106,20 @@ def record(lesson: str, needs: Needs) -> None:
     TIMES.write_text(json.dumps(dict(sorted(times.items())), indent=1) + "\n", encoding="utf-8")
 
 
+def chosen(word: str, name: str) -> bool:
+    """Numbers are compared with the lesson's own, so that 10 is not lesson 06 (resnet_50_101_152)."""
+    return name.startswith(word) if word.isdigit() else word in name
+
+
 def main(arguments: list[str]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
     )  # for the kernels
     words = [word for word in arguments if word not in FLAGS]
     names = sorted({path.stem for path in (*NOTEBOOKS.glob("*.ipynb"), *TEXTS.glob("*.md"))})
-    lessons = [name for name in names if not words or any(word in name for word in words)]
+    lessons = [name for name in names if not words or any(chosen(word, name) for word in words)]
     if not lessons:
-        print(f"no lesson's name contains {' or '.join(words)}" if words else "there are no lessons yet")
+        print(f"no lesson is called {' or '.join(words)}" if words else "there are no lessons yet")
         return 1
     print(f"{'lesson':<32} {'seconds':>8} {'peak MB':>8} {'CPU s':>8}")
     failed = 0

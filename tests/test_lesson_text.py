@@ -168,3 +168,9 @@ def test_the_kernel_has_this_course(course: Path) -> None:
     write(course, "Where?", "__import__('resnet_lib').__file__")
     assert run_lessons.main(["--save", "07"]) == 0
     assert Path(printed(course).strip()) == run_lessons.ROOT / "resnet_lib" / "__init__.py"
+
+
+def test_a_number_chooses_one_lesson() -> None:
+    names = ("06_resnet_50_101_152", "10_port_a_net")
+    assert [name for name in names if run_lessons.chosen("10", name)] == ["10_port_a_net"]
+    assert [name for name in names if run_lessons.chosen("port", name)] == ["10_port_a_net"]
