@@ -266,7 +266,7 @@ def same(given: Any, wanted: Any, relative: float = 1e-4, plain_only: bool = Fal
     if isinstance(wanted, bool) or not isinstance(wanted, Real):
         return type(given) is type(wanted) and bool(given == wanted)
     if isinstance(wanted, Integral):
-        return isinstance(given, Integral) and not isinstance(given, bool) and bool(given == wanted)
+        return isinstance(given, Integral) and not isinstance(given, bool) and int(given) == int(wanted)
     number = isinstance(given, Real) and not isinstance(given, bool)
     return number and abs(float(given) - float(wanted)) <= relative * abs(float(wanted)) + 1e-7
 

@@ -301,6 +301,8 @@ def block_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) ->
     """Do 24 of these blocks in a row return what goes in? One alone is too near for a wrong γ to be seen."""
     if not isinstance(returned, nn.Module):
         return Mistake("returns-none" if returned is None else "not-a-block", got=type(returned).__name__)
+    if [p.shape for p in returned.parameters()] != [p.shape for p in before[0].parameters()]:
+        return Mistake("another-module", got=type(returned).__name__)
     x = noise(2, before[0].conv1.in_channels, 6, 5).abs()
     once = call(returned.eval(), x).detach()
     given = once
@@ -344,5 +346,8 @@ make_identity.slip("scales", "The block multiplies its input by {factor}. It sho
     idle(gamma=lambda norm: 2), idle(gamma=lambda norm: 0.5))
 make_identity.slip("norm-shifts", "The kernels copy, but a norm adds something: β should be 0.",
     idle(beta=0.1))
+make_identity.slip("another-module", "It returns another module (a {got}) in place of the block. The block keeps its "
+    "two convolutions and norms: that is the point. Change their values.",
+    lambda block: nn.Identity(), lambda block: nn.Sequential(nn.ReLU()))
 make_identity.slip("not-a-block", "The block should be returned; it returns a value of type {got}.",
     lambda block: [idle()(block)], lambda block: idle()(block).conv1.weight)
