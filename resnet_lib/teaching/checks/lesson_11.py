@@ -25,11 +25,21 @@ def told_apart(exercise: Exercise, mine: Tensor, before: Sequence[Any], view: Ca
     return Mistake(*next(found, ("other",)))
 
 
+def indices(part: Any) -> Tensor | None:
+    """A list or tensor of indices as one tensor; None for anything else, which may have no end."""
+    if isinstance(part, (list, tuple)) and len(part) < 1000 and all(isinstance(index, (int, Tensor)) for index in part):
+        return torch.tensor([int(index) for index in part], dtype=torch.float64)
+    return part.flatten().double() if isinstance(part, Tensor) and part.ndim == 1 and len(part) < 1000 else None
+
+
 def both_parts(returned: Any, args: Sequence[Any]) -> Tensor:
-    """The two parts in one tensor, with a mark between them; a single part has none."""
-    pair = isinstance(returned, (tuple, list)) and len(returned) == 2 and not isinstance(returned[0], int)
-    parts = [torch.as_tensor(part).flatten() for part in (returned if pair else [returned])]
-    return torch.cat([parts[0], torch.tensor([-100]), parts[1]] if pair else parts).double()
+    """The two parts in one tensor, with a mark between them; a single part has none, and what is no part is empty."""
+    pair = returned if isinstance(returned, (tuple, list)) and len(returned) == 2 else ()
+    parts = [indices(part) for part in pair]
+    if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
+        return torch.cat([parts[0], torch.tensor([-100.0]), parts[1]])
+    single = indices(returned)
+    return torch.zeros(0, dtype=torch.float64) if single is None else single
 
 
 def split_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
@@ -131,9 +141,10 @@ def steps() -> list[Sequence[Any]]:
 
 
 def loss_and_weights(returned: Any, args: Sequence[Any]) -> Tensor:
-    """What counts of a step: the loss it returns, and the weights it leaves."""
-    loss = float("inf") if returned is None else float(returned)
-    return torch.cat([torch.tensor([loss]), *(parameter.detach().flatten() for parameter in args[0].parameters())])
+    """What counts of a step: the loss it returns (infinity where that is no number), and the weights it leaves."""
+    number = isinstance(returned, float) or (isinstance(returned, Tensor) and returned.ndim == 0)
+    weights = [parameter.detach().flatten() for parameter in args[0].parameters()]
+    return torch.cat([torch.tensor([float(returned) if number else float("inf")]), *weights])
 
 
 def step_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
