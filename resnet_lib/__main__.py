@@ -137,6 +137,9 @@ def print_tables() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a pipe on Windows may know no γ: a "?" is better than a traceback
     options = parse(arguments)
     logging.basicConfig(format="%(message)s")
     try:

@@ -258,3 +258,9 @@ def test_ruff_finds_nothing() -> None:
 def test_mypy_finds_nothing() -> None:
     done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_tables_are_printed_in_any_encoding() -> None:
+    variables = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-m", "resnet_lib", "tables"], cwd=ROOT, env=variables, capture_output=True)
+    assert done.returncode == 0 and b"UnicodeEncodeError" not in done.stderr, done.stderr[-200:]
