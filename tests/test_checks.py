@@ -21,7 +21,7 @@ from torch import nn
 
 import resnet_lib as rl
 from resnet_lib.teaching import checks
-from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, sandbox, trace
+from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, noise, sandbox, trace
 from resnet_lib.teaching.checks.mutations import Basic
 
 FEW = ("residual_sum", "basic_block", "zero_init", "conv_gradients")  # one of each kind
@@ -174,6 +174,9 @@ def test_lent_modules_are_given_back() -> None:
 # What is named without a slip
 
 double = Exercise("double(x)", praise="twice x.", right=lambda x: 2 * x, cases=[(1,), (3,), (-5,)])
+line = Exercise("line(x)", praise="a line.", right=lambda x: 0.52 * x + 0.2, cases=[(1.0,), (3.0,), (-5.0,), (2.5,)])
+squares = Exercise("squares(n)", praise="squares.", right=lambda n: [i * i + 1 for i in range(n)], cases=[(3,), (5,)])
+moved = Exercise("moved(x)", praise="moved.", right=lambda x: x + 1, cases=[(noise(2, 3, 4),), (noise(3, 2, 2),)])
 scores = Exercise("scores(net)", praise="one for each layer.", right=lambda net: [1.0, 2.0], floats=True,
                   cases=lambda: [(nn.Sequential(nn.Linear(2, 2), nn.ReLU()),)])  # fmt: skip
 
@@ -182,24 +185,64 @@ def stub(x): ...  # no type, as in a lesson
 
 
 @pytest.mark.parametrize(
-    ("answer", "key"),
+    ("exercise", "answer", "key"),
     [
-        (stub, "untouched"),
-        (lambda x: 2 * x + 1, "one-too-many"),
-        (lambda x: 2 * x - 1, "one-too-few"),
-        (lambda x: 4 * x, "twice-too-large"),
-        (lambda x: x, "half"),
-        (lambda x: -2 * x, "negative"),
-        (lambda x: [2 * x], "nested"),
-        (lambda x: 2.0 * x, "a-float"),
-        (lambda x: None if x < 0 else 2 * x, "returns-none"),
-        (lambda x: 7, "constant"),
-        (lambda x, y: 2 * x, "signature"),
-        (lambda x: 1 / 0, "raises"),
+        (double, stub, "untouched"),
+        (double, lambda x: 2 * x + 1, "one-too-many"),
+        (double, lambda x: 2 * x - 1, "one-too-few"),
+        (double, lambda x: 2 * x + 7, "off-by"),
+        (double, lambda x: 4 * x, "twice-too-large"),
+        (double, lambda x: x, "half"),
+        (double, lambda x: 6 * x, "wrong-factor"),
+        (double, lambda x: -2 * x, "negative"),
+        (double, lambda x: [2 * x], "nested"),
+        (double, lambda x: 2.0 * x, "a-float"),
+        (double, lambda x: None if x < 0 else 2 * x, "returns-none"),
+        (double, lambda x: print(2 * x), "prints"),
+        (double, lambda x: str(2 * x), "a-string"),
+        (double, lambda x: 2 * x if x < 3 else 9, "one-case"),
+        (double, lambda x: x**3, "wrong-value"),
+        (double, lambda x: 7, "constant"),
+        (double, lambda x, y: 2 * x, "signature"),
+        (double, lambda x: 1 / 0, "raises"),
+        (line, lambda x: 52 * x + 20, "percent"),
+        (line, lambda x: (0.52 * x + 0.2) / 100, "hundredth"),
+        (line, lambda x: 0.8 - 0.52 * x, "complement"),
+        (line, lambda x: 1 / (0.52 * x + 0.2), "reciprocal"),
+        (line, lambda x: (0.52 * x + 0.2) ** 2, "squared"),
+        (line, lambda x: abs(0.52 * x + 0.2), "absolute"),
+        (line, lambda x: max(0.52 * x + 0.2, 0), "positive-part"),
+        (line, lambda x: round(0.52 * x + 0.2, 1), "rounded"),
+        (line, lambda x: (0.52 * x + 0.2) // 1, "fraction-lost"),
+        (line, lambda x: [x, 0.52 * x + 0.2], "all-for-last"),
+        (line, lambda x: [0.52 * x + 0.2, x], "all-for-first"),
+        (line, lambda x: [0.52 * x, 0.2], "not-summed"),
+        (line, lambda x: [1.04 * x, 0.4], "not-averaged"),
+        (squares, lambda n: (n - 1) ** 2 + 1, "last-for-all"),
+        (squares, lambda n: sum(i * i + 1 for i in range(n)), "summed"),
+        (squares, lambda n: n, "count-for-list"),
+        (squares, lambda n: [i * i + 1 for i in range(n)][::-1], "reversed"),
+        (squares, lambda n: [i * i + 1 for i in (1, 0, *range(2, n))], "reordered"),
+        (squares, lambda n: [i * i + 1 for i in range(1, n)], "first-missing"),
+        (squares, lambda n: [i * i + 1 for i in range(n - 1)], "last-missing"),
+        (squares, lambda n: [i * i + 1 for i in range(n + 1)], "one-value-more"),
+        (squares, lambda n: (i for i in range(n)), "not-a-list"),
+        (moved, lambda x: (x + 1).permute(2, 1, 0), "axes-permuted"),
+        (moved, lambda x: (x + 1).flip(1), "flipped"),
+        (moved, lambda x: (x + 1).transpose(0, 1).reshape(x.shape), "reordered"),
+        (moved, lambda x: (x + 1)[None], "axis-too-many"),
+        (moved, lambda x: x, "off-by"),
+        (moved, lambda x: (x + 1).tolist(), "not-a-tensor"),
     ],
 )
-def test_common_mistakes_of_functions(answer: Any, key: str) -> None:
-    assert double.check(answer).keys == (key,)
+def test_common_mistakes_of_functions(exercise: Exercise, answer: Any, key: str) -> None:
+    assert exercise.check(answer).keys == (key,)
+
+
+def test_a_relation_has_to_hold_in_every_case_and_be_the_only_one() -> None:
+    once = Exercise("once(x)", praise="", right=lambda x: 2 * x, cases=[(1,), (1,)])
+    assert once.check(lambda x: 4).keys == ("wrong-value",)  # twice as large, and two too many
+    assert double.check(lambda x: 4 * x if x > 0 else 3).keys == ("wrong-value",)
 
 
 def changing(change: Callable[[nn.Module], object]) -> Callable[[nn.Module], list[float]]:
@@ -221,7 +264,7 @@ def changing(change: Callable[[nn.Module], object]) -> Callable[[nn.Module], lis
         (changing(lambda net: net.append(nn.ReLU())), "changes-layers"),
         (lambda net: torch.tensor([1.0, 2.0]), "tensors-for-floats"),
         (lambda net: [torch.tensor(1.0), torch.tensor(2.0)], "tensors-for-floats"),
-        (lambda net: {"first": 1.0, "second": 2.0}, "tensors-for-floats"),
+        (lambda net: {"first": 1.0, "second": 2.0}, "not-a-list"),
     ],
 )
 def test_side_effects_and_types(answer: Any, key: str) -> None:

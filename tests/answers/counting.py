@@ -29,7 +29,7 @@ def product_in_a_loop(images):
     return count
 
 
-@wrong("pixels", "returns-none")
+@wrong("pixels", "prints")
 def prints_in_place_of_return(images):
     print(images.numel())
 

@@ -1,8 +1,10 @@
 """Compare what a learner's function did with what the right one does, and wrong ones that have names."""
 
+from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import permutations
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from resnet_lib.teaching.checking.sandbox import Guard, call
 from resnet_lib.teaching.checking.words import Mistake, describe, kind
@@ -24,8 +27,9 @@ class Answer:
 
     value: Any = None
     error: Mistake | None = None
-    effect: Mistake | None = None  # what it did to its arguments
+    effects: Sequence[Mistake] = ()  # what it did to its arguments
     gradients: tuple[Tensor, ...] | Mistake | None = None
+    copy: Any = None  # what would be compared of a net that it returned in the place of the one handed over
 
 
 def answer(exercise: Exercise, function: Any, case: Sequence[Any]) -> Answer:
@@ -39,14 +43,23 @@ def answer(exercise: Exercise, function: Any, case: Sequence[Any]) -> Answer:
     guard = Guard(args)
     try:
         given = call(function, *args)
-        if exercise.problem:
-            return Answer(error=exercise.problem(given, before, args))
+        if exercise.problem and (mistake := exercise.problem(given, before, args)):
+            return Answer(error=mistake)
+        if exercise.view:
+            return Answer(exercise.view(given, args), effects=guard.changes(exercise.ignores))
     except Mistake as mistake:
         if mistake.keys[0] in ("signature", "forgets-self", "misspelt-method"):
             raise
         return Answer(error=mistake)
+    if exercise.problem:
+        return Answer()
+    effects = guard.changes(exercise.ignores)
+    if exercise.changes:
+        another = isinstance(given, nn.Module) and given is not args[0]
+        left = [call(exercise.changes, net, doing="the net that it leaves") for net in (args[0], given)[: 1 + another]]
+        return Answer(left[0], effects=effects, copy=left[-1] if another else None)
     given = honest(given)
-    return Answer(given, effect=guard.changes(exercise.ignores), gradients=_gradients(given, leaves))
+    return Answer(given, effects=effects, gradients=_gradients(given, leaves))
 
 
 def copied(case: Sequence[Any]) -> list[Any]:
@@ -72,32 +85,20 @@ def _gradients(result: Any, leaves: Sequence[Tensor]) -> tuple[Tensor, ...] | Mi
 
 def judge(exercise: Exercise, given: Sequence[Answer]) -> str:
     """Praise if the answers are those of the right function in all cases; else a Mistake, by name if it has one."""
-    cases = exercise.cases
     errors = [one.error for one in given if one.error]
-    if len(errors) == len(given) or (errors and exercise.problem):
+    if errors and (exercise.problem or len(errors) == len(given)):
         raise errors[0]
-    if exercise.problem:
-        return exercise.praise
-    wanted = _known(exercise, exercise.right)
     for right in (exercise.right, *exercise.also):
         known = _known(exercise, right)
         if all(same(mine.value, one.value) and not mine.error for mine, one in zip(given, known, strict=True)):
             _judge_the_rest(exercise, given, known)
             return exercise.praise
-    wrong = next(i for i, one in enumerate(given) if one.error or not same(one.value, wanted[i].value))
-    facts = difference(cases[wrong], given[wrong].value, wanted[wrong].value)
-    for some in {len(given): 0, len(exercise.known["cases"]): 0}:  # without the traps, if it is wrong elsewhere too
-        for slip, bad in exercise.each_wrong():
-            if wrong < some and all(map(_alike, given[:some], _known(exercise, bad)[:some])):
-                raise Mistake(*slip.keys, **facts)
-    if given[wrong].error:
-        raise given[wrong].error  # type: ignore[misc]
-    if exercise.floats and _numbers(given[wrong].value) is not None:
-        if all(same(_numbers(mine.value), one.value) for mine, one in zip(given, wanted, strict=True)):
-            raise Mistake("tensors-for-floats", **facts)
-    if (effect := next((one.effect for one in given if one.effect), None)) is not None:
-        raise effect
-    raise Mistake(_in_words([one.value for one in given], [one.value for one in wanted], wrong), **facts)
+    wanted = _known(exercise, exercise.right)
+    wrong = [n for n, one in enumerate(given) if one.error or not same(one.value, wanted[n].value)]
+    mistake = _diagnosis(exercise, given, wanted, wrong)
+    facts = difference(exercise.cases[wrong[0]], given[wrong[0]].value, wanted[wrong[0]].value)
+    mistake.evidence = facts | mistake.evidence
+    raise mistake
 
 
 def _known(exercise: Exercise, function: Callable[..., Any]) -> Sequence[Answer]:
@@ -110,19 +111,19 @@ def _known(exercise: Exercise, function: Callable[..., Any]) -> Sequence[Answer]
 def _alike(mine: Answer, slips: Answer) -> bool:
     if mine.error or slips.error:
         return bool(mine.error and slips.error) and mine.error.keys == slips.error.keys  # type: ignore[union-attr]
-    return same(mine.value, slips.value)
+    return same(mine.value, slips.value, strict=False)
 
 
 def _judge_the_rest(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Answer]) -> None:
     """The values are right: are the types, the gradients and what became of the arguments?"""
     for case, mine, right in zip(exercise.cases, given, wanted, strict=True):
         facts = difference(case, mine.value, right.value)
-        if exercise.floats and not same(mine.value, right.value, plain_only=True):
+        if exercise.floats and not _is_plain(mine.value):
             raise Mistake("tensors-for-floats", **facts)
         if isinstance(right.value, Tensor) and mine.value.dtype != right.value.dtype:
             raise Mistake("wrong-dtype", dtype=str(mine.value.dtype).removeprefix("torch."), **facts)
-        if mine.effect:
-            raise mine.effect
+        if effect := _effect(mine, right):
+            raise effect
         if isinstance(mine.gradients, Mistake):
             raise mine.gradients
         if isinstance(right.gradients, tuple) and not all(
@@ -131,76 +132,233 @@ def _judge_the_rest(exercise: Exercise, given: Sequence[Answer], wanted: Sequenc
             raise Mistake("gradient", **facts)
 
 
-# What can be said about values that no slip has, by key: a function of the right value. The first that fits is told.
-RELATIONS: dict[str, Callable[[Any], Any]] = {
-    "one-too-many": lambda right: right + 1 if isinstance(right, int) else None,
-    "one-too-few": lambda right: right - 1 if isinstance(right, int) else None,
-    "twice-too-large": lambda right: _scaled(right, 2),
-    "half": lambda right: _scaled(right, 0.5),
-    "negative": lambda right: _scaled(right, -1),
-    "reversed": lambda right: right[::-1] if isinstance(right, list) and len(right) > 1 else None,
-    "first-missing": lambda right: right[1:] if isinstance(right, list) else None,
-    "last-missing": lambda right: right[:-1] if isinstance(right, list) else None,
-    "nested": lambda right: [right],
-    "positive-part": lambda right: right.relu() if isinstance(right, Tensor) else None,
+def _effect(mine: Answer, right: Answer) -> Mistake | None:
+    """What became of the arguments that the right answer leaves alone."""
+    asked_for = {one.keys for one in right.effects}
+    return next((one for one in mine.effects if one.keys not in asked_for), None)
+
+
+def _is_plain(value: Any) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, (list, tuple)) else isinstance(value, Real)
+
+
+def _diagnosis(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Answer], wrong: Sequence[int]) -> Mistake:
+    """The exercise's own name for the mistake, or what can be said all the same."""
+    mine, right = [one.value for one in given], [one.value for one in wanted]
+    if exercise.changes and all(map(same, [one.copy for one in given], right)):
+        return Mistake("changes-a-copy")
+    if exercise.changes and all(map(same, mine, [exercise.changes(case[0]) for case in exercise.cases])):
+        return Mistake("nothing-changed")
+    for some in {len(given): 0, len(exercise.known["cases"]): 0}:  # without the traps, if it is wrong elsewhere too
+        for slip, bad in exercise.each_wrong():
+            if wrong[0] < some and all(map(_alike, given[:some], _known(exercise, bad)[:some])):
+                return Mistake(*slip.keys)
+    if error := given[wrong[0]].error:
+        return error
+    if effect := next(filter(None, map(_effect, given, wanted)), None):
+        return effect
+    if exercise.view:
+        return _of_part(exercise, mine, right, wrong[0])
+    return Mistake("changed-wrongly") if exercise.changes else _in_words(mine, right, wrong)
+
+
+def _of_part(exercise: Exercise, mine: Sequence[Any], right: Sequence[Any], wrong: int) -> Mistake:
+    """The slip that gives the same in the first part of what counts that is wrong, or the name of the part."""
+    part = next(part for part in right[wrong] if not same(mine[wrong][part], right[wrong][part]))
+    for slip, bad in exercise.each_wrong():
+        others = _known(exercise, bad)
+        if all(same((a or {}).get(part), (b.value or {}).get(part)) for a, b in zip(mine, others, strict=True)):
+            return Mistake(*slip.keys)
+    return Mistake(part)
+
+
+# What can be said about answers that no slip gives. It has to hold in every case; the first that fits is told.
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# By key: what has to be done to the value returned and to the right one for both to be the same.
+RELATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "nested": (_as_it_is, lambda right: [right]),
+    "reversed": (_as_it_is, lambda right: right[::-1]),
+    "reordered": (sorted, sorted),
+    "first-missing": (_as_it_is, lambda right: right[1:]),
+    "last-missing": (_as_it_is, lambda right: right[:-1]),
+    "last-for-all": (_as_it_is, lambda right: right[-1]),
+    "first-for-all": (_as_it_is, lambda right: right[0]),
+    "summed": (_as_it_is, sum),
+    "count-for-list": (_as_it_is, len),
+    "all-for-last": (lambda mine: mine[-1], _as_it_is),
+    "all-for-first": (lambda mine: mine[0], _as_it_is),
+    "not-summed": (sum, _as_it_is),
+    "not-averaged": (lambda mine: sum(mine) / len(mine), _as_it_is),
+    "list-for-count": (len, _as_it_is),
+    "a-string": (literal_eval, _as_it_is),
 }
+# By key: what may have been done to the right numbers.
+NUMBERS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    ("twice-too-large", lambda right: 2 * right),
+    ("half", lambda right: right / 2),
+    ("negative", torch.neg),
+    ("percent", lambda right: 100 * right),
+    ("hundredth", lambda right: right / 100),
+    ("complement", lambda right: 1 - right),
+    ("reciprocal", torch.reciprocal),
+    ("squared", torch.square),
+    ("root", torch.sqrt),
+    ("logarithm", torch.log),
+    ("positive-part", torch.relu),
+    ("absolute", torch.abs),
+    ("fraction-lost", torch.floor),
+    *(("rounded", lambda right, digits=digits: right.round(decimals=digits)) for digits in range(5)),
+)
 
 
-def _scaled(right: Any, factor: float) -> Any:
-    if isinstance(right, list):
-        return [_scaled(one, factor) for one in right]
-    if isinstance(right, bool) or not isinstance(right, (int, float, Tensor)):
-        return None
-    return int(scaled) if isinstance(right, int) and (scaled := right * factor) == int(scaled) else right * factor
+def _in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: Sequence[int]) -> Mistake:
+    """What can be said where no slip has these answers."""
+    one, two = given[wrong[0]], wanted[wrong[0]]
+    mine, right = list(map(plain, given)), list(map(plain, wanted))
+    if one is None:
+        return Mistake("returns-none")
+    if not finite(one):
+        return Mistake("nan")
+    if isinstance(one, nn.Module) or callable(one):
+        return Mistake("returns-callable")
+    if not all(same(two, other) for other in wanted) and all(same(mine[wrong[0]], other) for other in given):
+        return Mistake("constant")
+    return (
+        _of_axes(given, wanted)
+        or _of_lists(mine, right)
+        or _of_numbers(mine, right)
+        or _of_kind(one, two)
+        or Mistake(_unlike(mine, right, wrong))
+    )
 
 
-def _in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: int) -> str:
-    """No slip has these answers: the key of what can be said all the same."""
-    mine, right = plain(given[wrong]), plain(wanted[wrong])
-    pairs = list(_pairs(given, wanted))
-    changing = not all(same(wanted[wrong], other) for other in wanted)
-    if given[wrong] is None:
-        return "returns-none"
-    if not finite(given[wrong]):
-        return "nan"
-    if isinstance(given[wrong], nn.Module) or callable(given[wrong]):
-        return "returns-callable"
-    if changing and all(same(mine, other) for other in given):
-        return "constant"
-    for key, relation in RELATIONS.items():
-        related = [relation(plain(one)) for one in wanted]
-        if None not in [one if one is None else 0 for one in related] and all(map(same, given, related)):
-            if not all(map(same, wanted, related)):
-                return key
-    if all(isinstance(one, list) and isinstance(two, list) and len(one) == len(two) + 1 for one, two in pairs):
-        return "one-value-more"
-    if isinstance(wanted[wrong], Tensor) and not isinstance(given[wrong], Tensor):
-        return "not-a-tensor"
-    if isinstance(wanted[wrong], Tensor) and given[wrong].shape != wanted[wrong].shape:
-        lost = [n for n in wanted[wrong].shape if n != 1] == [n for n in given[wrong].shape if n != 1]
-        return "batch-axis-lost" if lost and given[wrong].ndim < wanted[wrong].ndim else "wrong-shape"
-    if isinstance(right, list) and not isinstance(mine, list):
-        return "not-a-list"
-    if isinstance(right, list) and len(mine) != len(right):
-        return "wrong-length"
-    if isinstance(right, bool) and all(
-        type(mine) in (bool, int, float, str) and bool(mine) == right for mine, right in _pairs(given, wanted)
-    ):
-        return "not-a-bool"
-    if all(map(same, map(whole, given), wanted)):
-        return "a-float"
-    if not isinstance(right, Integral) and all(same(*pair, 0.03) for pair in _pairs(given, wanted)):
+def _unlike(mine: Sequence[Any], right: Sequence[Any], wrong: Sequence[int]) -> str:
+    two = right[wrong[0]]
+    if not isinstance(two, Integral) and all(same(*pair, 0.03) for pair in zip(mine, right, strict=True)):
         return "nearly"
-    return "wrong-values" if isinstance(wanted[wrong], Tensor) else "wrong-value"
+    if len(wrong) == 1 and len(mine) > 2:
+        return "one-case"
+    return "wrong-values" if isinstance(two, Tensor) else "wrong-value"
 
 
-def _pairs(given: Sequence[Any], wanted: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    return ((plain(mine), plain(right)) for mine, right in zip(given, wanted, strict=True))
+def _of_lists(mine: Sequence[Any], right: Sequence[Any]) -> Mistake | None:
+    """A list for one of its values, or the other way round, or in another order."""
+
+    def alike(change: Callable[[Any], Any], other: Callable[[Any], Any]) -> bool:
+        try:
+            return all(map(same, map(change, mine), map(other, right)))
+        except (TypeError, ValueError, IndexError, SyntaxError, RuntimeError):
+            return False  # these are no lists, or not of numbers
+
+    known = all(isinstance(value, (list, int, float, str)) for value in mine) and not isinstance(right[0], (str, bool))
+    return next((Mistake(key) for key, both in RELATIONS.items() if known and alike(*both)), None)
+
+
+def _of_numbers(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
+    """A simple relation of all numbers to the right ones."""
+    try:
+        pairs = list(_number_pairs(given, wanted))
+    except ValueError:
+        return None
+    whole = all(isinstance(number, Integral) for number in tree_leaves(wanted))
+    mine, right = torch.tensor(pairs, dtype=torch.float64).view(-1, 2).unbind(1)
+
+    def fits(other: Tensor) -> bool:
+        return bool(torch.isclose(mine, other, rtol=1e-3, atol=1e-6 * float(right.abs().max())).all())
+
+    if not len(pairs):
+        return None
+    if fits(right):
+        return Mistake("a-float") if whole else None
+    if len(right.unique()) < 2:
+        return None  # one number stands in any relation
+    if fits(right + (off := (mine - right).median())):
+        if whole and abs(off) == 1:
+            return Mistake("one-too-many" if off > 0 else "one-too-few")
+        return Mistake("off-by", amount=f"{float(off.abs()):.4g} too {'large' if off > 0 else 'small'}")
+    if found := next((key for key, change in NUMBERS if fits(change(right))), None):
+        return Mistake(found)
+    factor = (mine / right)[right != 0].median()
+    return Mistake("wrong-factor", factor=f"{float(factor):.4g}") if fits(factor * right) and factor != 0 else None
+
+
+def _number_pairs(mine: Any, right: Any) -> Iterator[tuple[float, float]]:
+    """All numbers of two values that are built alike; ValueError where they are not."""
+    if isinstance(mine, Tensor) and isinstance(right, Tensor) and mine.shape == right.shape:
+        yield from zip(mine.flatten().tolist(), right.flatten().tolist(), strict=True)
+    elif isinstance(mine, (list, tuple)) and isinstance(right, (list, tuple)):
+        for pair in zip(mine, right, strict=True):
+            yield from _number_pairs(*pair)
+    elif {bool, str} & {type(mine), type(right)} or not (isinstance(mine, Real) and isinstance(right, Real)):
+        raise ValueError("no numbers, or not as many")
+    else:
+        yield float(mine), float(right)
+
+
+def _of_axes(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
+    """The axes of all tensors in the same other order, or one of them turned round."""
+    if not all(isinstance(value, Tensor) and value.ndim == wanted[0].ndim for value in (*wanted, *given)):
+        return None
+
+    def gives(change: Callable[[Tensor], Tensor], of: Sequence[Tensor] = given) -> bool:
+        return all(map(same, of, map(change, wanted)))
+
+    for axes in permutations(range(wanted[0].ndim)):
+        if gives(lambda right, axes=axes: right.permute(axes)):
+            return Mistake("axes-permuted", axes=axes)
+    for axis in range(wanted[0].ndim):
+        if gives(lambda right, axis=axis: right.flip(axis)):
+            return Mistake("flipped", axis=axis)
+    return Mistake("reordered") if gives(_in_order, list(map(_in_order, given))) else None
+
+
+def _in_order(tensor: Tensor) -> Tensor:
+    return tensor.flatten().sort().values
+
+
+KINDS: tuple[tuple[str, type], ...] = (
+    ("not-a-tensor", Tensor),
+    ("not-a-list", list),
+    ("not-a-dict", dict),
+    ("not-a-string", str),
+    ("not-a-bool", bool),
+    ("not-a-number", Real),
+)
+
+
+def _of_kind(mine: Any, right: Any) -> Mistake | None:
+    """Another kind of thing, or of another size."""
+    mine, right = (value if isinstance(right, Tensor) else plain(value) for value in (mine, right))
+    for key, wanted in KINDS:
+        if isinstance(right, wanted):
+            if not isinstance(mine, wanted):
+                return Mistake(key)
+            break
+    if isinstance(right, Tensor) and mine.shape != right.shape:
+        alike = [size for size in mine.shape if size != 1] == [size for size in right.shape if size != 1]
+        axes = "batch-axis-lost" if mine.ndim < right.ndim else "axis-too-many"
+        return Mistake(axes if alike and mine.ndim != right.ndim else "wrong-shape")
+    if isinstance(right, list) and len(mine) != len(right):
+        return Mistake("one-value-more" if len(mine) == len(right) + 1 else "wrong-length")
+    if isinstance(right, dict):
+        missing, extra = ([*one.keys() - two.keys()] for one, two in ((right, mine), (mine, right)))
+        shown = {
+            name: ", ".join(map(show, keys[:3])) or "none" for name, keys in (("missing", missing), ("extra", extra))
+        }
+        return Mistake("wrong-keys", **shown) if missing or extra else Mistake("wrong-entry")
+    return None
 
 
 def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, object]:
     """What the texts can quote."""
     facts: dict[str, object] = {"case": describe(case), "given": show(given), "got": kind(given)}
+    if isinstance(plain(given), (int, float, str, list)) and len(f"{facts['case']}{facts['given']}") < 80:
+        facts["example"] = f"For {facts['case']} it returns {facts['given']}."
     if isinstance(wanted, Tensor) and isinstance(given, Tensor):
         facts |= {"given_shape": tuple(given.shape), "wanted_shape": tuple(wanted.shape)}
         if given.shape == wanted.shape and given.numel():
@@ -208,6 +366,9 @@ def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, object
             facts["share"] = f"{far.float().mean().item():.0%}"
     elif isinstance(plain(given), list) and isinstance(plain(wanted), list):
         facts |= {"yours": len(plain(given)), "right": len(plain(wanted))}
+    elif isinstance(wanted, dict) and isinstance(given, dict):
+        names = [name for name in wanted if name not in given or not same(given[name], wanted[name])]
+        facts |= {"name": next(iter([*names, *given]), ""), "count": len(names)}
     return facts
 
 
@@ -232,40 +393,21 @@ def plain(value: Any) -> Any:
     return value
 
 
-def whole(value: Any) -> Any:
-    """Ints in the place of floats that have no fraction."""
-    value = plain(value)
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _numbers(value: Any) -> Any:
-    """A list of floats out of tensors, arrays and dictionaries that hold them; None where that is no list."""
-    value = list(value.values()) if isinstance(value, dict) else value
-    value = plain(value.detach() if isinstance(value, Tensor) else value)
-    return [float(one) for one in value] if isinstance(value, list) and all(map(_is_number, value)) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
-
-
-def same(given: Any, wanted: Any, relative: float = 1e-4, plain_only: bool = False) -> bool:
-    """Equal up to rounding. Where an int is wanted, a float is not one; a bool is wanted only for a bool."""
+def same(given: Any, wanted: Any, relative: float = 1e-4, strict: bool = True) -> bool:
+    """Equal up to rounding. Where an int is wanted, a float is not one if it is strict; only a bool is a bool."""
     if isinstance(wanted, Tensor):
         return isinstance(given, Tensor) and close(given, wanted, relative)
-    given = given if plain_only else plain(given)
+    given = given if isinstance(given, (list, tuple, range)) else plain(given)
     if isinstance(wanted, (list, tuple)):
-        if not isinstance(given, (list, tuple)) or len(given) != len(wanted):
+        if not isinstance(given, (list, tuple, range)) or len(given) != len(wanted):
             return False
-        return all(same(*pair, relative, plain_only) for pair in zip(given, wanted, strict=True))
+        return all(same(*pair, relative, strict) for pair in zip(given, wanted, strict=True))
     if isinstance(wanted, dict):
         matching = isinstance(given, dict) and given.keys() == wanted.keys()
-        return matching and all(same(given[key], wanted[key]) for key in wanted)
+        return matching and all(same(given[key], wanted[key], relative, strict) for key in wanted)
     if isinstance(wanted, bool) or not isinstance(wanted, Real):
         return type(given) is type(wanted) and bool(given == wanted)
-    if isinstance(wanted, Integral):
+    if strict and isinstance(wanted, Integral):
         return isinstance(given, Integral) and not isinstance(given, bool) and int(given) == int(wanted)
     number = isinstance(given, Real) and not isinstance(given, bool)
     return number and abs(float(given) - float(wanted)) <= relative * abs(float(wanted)) + 1e-7
@@ -287,14 +429,9 @@ def honest(value: Any) -> Any:
     """A tensor that can be calculated with, as a plain one."""
     if not isinstance(value, Tensor):
         return value
-    odd = {
-        f"its layout is {value.layout}": value.layout != torch.strided,
-        f"it is on the device {value.device}": value.device.type != "cpu",
-        "its numbers are complex": value.is_complex(),
-        f"its shape is {tuple(value.shape)}": value.numel() > MANY,
-    }
-    if what := next((what for what, so in odd.items() if so), ""):
-        raise Mistake("odd-tensor", given=what)
+    if value.device.type != "cpu" or value.layout != torch.strided or value.is_complex() or value.numel() > MANY:
+        what = f"{value.dtype}, {value.layout}, of shape {tuple(value.shape)}, on {value.device}"
+        raise Mistake("odd-tensor", given=what.replace("torch.", ""))
     return value.as_subclass(Tensor)
 
 

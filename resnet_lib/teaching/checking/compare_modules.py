@@ -4,26 +4,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from copy import copy, deepcopy
+from copy import deepcopy
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from resnet_lib.teaching.checking.match_weights import agreement, shapes_of
-from resnet_lib.teaching.checking.trace import (
-    LAYERS,
-    Case,
-    Observation,
-    Shape,
-    Step,
-    Trace,
-    layers_in,
-    observe,
-    weightless,
-)
+from resnet_lib.teaching.checking.match_weights import Shape, fill, shape_of, shapes_of
+from resnet_lib.teaching.checking.trace import LAYERS, Case, Observation, Step, Unfilled, observe, parting, watch
 from resnet_lib.teaching.checking.words import Mistake, describe
 
 Mutation = Callable[[Any], Any]
@@ -35,6 +24,17 @@ FOREIGN = {  # functions that none of the course's blocks calls, by the key of t
     "|(log)?sigmoid|tanh|threshold",
     "ends-in-softmax": "softmax",
 }
+SETTINGS: tuple[tuple[str, str, str, list[Any]], ...] = (
+    # the key of the mistake, a function, its setting, what is right where the reference never calls it
+    ("dilated", "conv2d", "dilation", [1]),
+    ("grouped", "conv2d", "groups", [1]),
+    ("padding-mode", "pad", "mode", ["constant"]),
+    ("norm-frozen", "batch_norm", "training", []),
+    ("no-running-statistics", "batch_norm", "statistics", []),
+    ("wrong-eps", "batch_norm", "eps", []),
+    ("wrong-momentum", "batch_norm", "momentum", []),
+    ("pool-window", "max_pool2d", "window", []),
+)
 
 
 class Candidate(NamedTuple):
@@ -51,74 +51,74 @@ class Candidate(NamedTuple):
 
 def observe_all(exercise: Exercise, learners: Any) -> list[Observation]:
     """What the learner's class or function does in each case."""
-    return [observe(learners, case, net=exercise.net) for case in exercise.cases]
+    wanted = [{shape_of(shape): shape for shape in right_one(exercise, case).weights} for case in exercise.cases]
+    return [observe(learners, *each, net=exercise.net) for each in zip(exercise.cases, wanted, strict=True)]
 
 
 def judge(exercise: Exercise, seen: Sequence[Observation]) -> str:
     """Praise if the module did what the reference does in all cases; else a Mistake, by name if it has one."""
-    rights = [_mutated(exercise, one.case, []) for one in seen]
-    found = _agreements(exercise, seen, rights, every=False)
-    if set(found) != {"yes"}:
-        _explain_if_odd(exercise, seen, rights, found)
-        found = _agreements(exercise, seen, rights, every=True)  # the unlikely orders last, since they take long
-    bad = next((one for one, result in zip(seen, found, strict=True) if result != "yes"), None)
-    facts = facts_of(exercise, bad or seen[0])
-    if bad is None:
-        return _praise(exercise, seen, facts)
-    if set(found) <= {"yes", "gradient"}:
-        raise Mistake("gradient-differs", **facts)
-    if any(one.idle for one in seen):
-        active = [one.without_idle() for one in seen]
-        if set(_agreements(exercise, active, rights, every=True)) == {"yes"}:
-            raise Mistake("unused-layer", **facts)
-        _name(exercise, active, _singles(exercise, shapes_of(active[0].parameters)), facts)
-    if (effect := next((one.effect for one in seen if one.effect), None)) is not None and not bad.error:
-        raise effect
-    if bad.outputs and not sum(bad.layers.values()) and torch.equal(bad.outputs[0], bad.case.input(1)):
-        raise Mistake("nothing-runs", **facts)
-    _look_at_layers(exercise, seen, bad, facts)
-    if exercise.pairs and _misfits(seen):
-        _name(exercise, seen, _pairs(exercise, shapes_of(seen[0].parameters)), facts)
-    raise _in_words(exercise, bad, found[seen.index(bad)], facts)
-
-
-def _praise(exercise: Exercise, seen: Sequence[Observation], facts: dict[str, Any]) -> str:
-    for one in seen:
-        if one.effect:
-            raise one.effect
-        if any(output.dtype != torch.float32 for output in one.outputs):
-            raise Mistake("wrong-dtype", dtype=str(one.outputs[0].dtype).removeprefix("torch."))
+    parted = [parting(one, right_one(exercise, one.case), exercise.net) for one in seen]
+    bad = next((one for one, where in zip(seen, parted, strict=True) if where), None)
+    try:
+        if bad is not None:
+            raise _diagnosis(exercise, seen, parted, bad)
+        for one in seen:
+            if one.effect:
+                raise one.effect
+            if any(output.dtype != torch.float32 for output in one.outputs):
+                raise Mistake("wrong-dtype", dtype=str(one.outputs[0].dtype).removeprefix("torch."))
+    except Mistake as mistake:
+        mistake.evidence = facts_of(exercise, bad or seen[0]) | mistake.evidence
+        raise
     if exercise.praise:
         return exercise.praise
     shapes = f"{len(seen)} shapes" if len(seen) > 1 else "one shape"
     also = "" if exercise.net else " and gradients"
-    count = sum(p.numel() for p in seen[0].parameters)
+    count = sum(map(math.prod, seen[0].weights))
     return f"{shapes}, train and eval mode: outputs{also} equal the library's. Parameters here: {count:,}."
 
 
-def _misfits(seen: Sequence[Observation]) -> bool:
-    """Do all errors come from shapes? Others have nothing to do with the architecture."""
-    return all(one.misfit for one in seen if one.error)
-
-
-def _explain_if_odd(
-    exercise: Exercise, seen: Sequence[Observation], rights: Sequence[nn.Module | None], found: Sequence[str]
-) -> None:
-    """What explains everything else, then the exercise's own names."""
-    for one, right in zip(seen, rights, strict=True):
+def _diagnosis(exercise: Exercise, seen: Sequence[Observation], parted: Sequence[str], bad: Observation) -> Mistake:
+    """What explains everything else comes first, then the exercise's own names, then what the trace says."""
+    for one in seen:
         if one.oddity:
-            raise one.oddity
-        if right is not None and any(True for _ in right.parameters()) and not one.parameters and not one.error:
-            raise Mistake("no-parameters")
-    bad = next(one for one, result in zip(seen, found, strict=True) if result != "yes")
-    if _misfits(seen) and not set(found) <= {"yes", "gradient"}:
-        _name(exercise, seen, _singles(exercise, shapes_of(seen[0].parameters)), lambda: facts_of(exercise, bad))
+            return one.oddity
+        if right_one(exercise, one.case).weights and not one.weights and not one.error:
+            return Mistake("no-parameters")
+    if set(parted) <= {"", "gradient"}:
+        return Mistake("gradient-differs")
+    architecture = all(one.misfit for one in seen if one.error)  # other errors have nothing to do with it
+    named = _first(exercise, seen, _singles(exercise, seen[0])) if architecture else None
+    if named is None and any(one.idle for one in seen):
+        active = [one.without_idle() for one in seen]
+        if not any(parting(one, right_one(exercise, one.case), exercise.net) for one in active):
+            return Mistake("unused-layer")
+        named = _first(exercise, active, _singles(exercise, active[0]))
+    if named is None and not bad.error:
+        named = next((one.effect for one in seen if one.effect), None)
+    if named is None and bad.outputs and not bad.layers.total() and torch.equal(bad.outputs[0], bad.case.input(1)):
+        named = Mistake("nothing-runs")
+    if named is None:
+        named = _in_the_layers(exercise, seen, bad)
+    if named is None and exercise.pairs and architecture:
+        named = _first(exercise, seen, _pairs(exercise, seen[0]))
+    return named or _in_words(exercise, bad, parted[seen.index(bad)])
 
 
-def _agreements(
-    exercise: Exercise, seen: Sequence[Observation], rights: Sequence[nn.Module | None], every: bool
-) -> list[str]:
-    return [agreement(*two, net=exercise.net, gradients=True, every=every) for two in zip(seen, rights, strict=True)]
+def right_one(exercise: Exercise, case: Case) -> Observation:
+    """What the reference does in a case."""
+    if ("right", id(case)) not in exercise.known:
+        exercise.known["right", id(case)] = _watched(exercise, case, [])
+    return exercise.known["right", id(case)]
+
+
+def _watched(exercise: Exercise, case: Case, mutations: Sequence[Mutation], like: Observation | None = None) -> Any:
+    """What the reference does with mistakes made in it; None where it is another net from the start."""
+    module = _mutated(exercise, case, mutations)
+    if module is None or (like and shapes_of(tuple(p.shape) for p in module.parameters()) != shapes_of(like.weights)):
+        return None
+    fill(module, share=like is not None or exercise.net)
+    return watch(module, case, like, net=exercise.net)
 
 
 def _candidates(exercise: Exercise) -> list[Candidate]:
@@ -126,19 +126,21 @@ def _candidates(exercise: Exercise) -> list[Candidate]:
         every = [(one.keys, wrong) for one, wrong in exercise.each_wrong()]
         modules = ((keys, wrong, _mutated(exercise, exercise.cases[0], [wrong])) for keys, wrong in every)
         exercise.known["candidates"] = [
-            Candidate(keys, wrong, None if module is None else shapes_of(module)) for keys, wrong, module in modules
+            Candidate(keys, wrong, module and shapes_of(tuple(p.shape) for p in module.parameters()))
+            for keys, wrong, module in modules
         ]
     return exercise.known["candidates"]
 
 
-def _singles(exercise: Exercise, mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
-    return ((one.keys, [one.mutation]) for one in _candidates(exercise) if one.shapes == mine)
+def _singles(exercise: Exercise, mine: Observation) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
+    shapes = shapes_of(mine.weights)
+    return ((one.keys, [one.mutation]) for one in _candidates(exercise) if one.shapes == shapes)
 
 
-def _pairs(exercise: Exercise, mine: Counter[Shape]) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
+def _pairs(exercise: Exercise, mine: Observation) -> Iterator[tuple[tuple[str, ...], list[Mutation]]]:
     """Two mistakes at a time, layers first. Of two formulas for the same thing only one can be; two mistakes of which
     one alone changes the weights have that one's."""
-    right = shapes_of(_mutated(exercise, exercise.cases[0], []))
+    right, shapes = (shapes_of(one.weights) for one in (right_one(exercise, mine.case), mine))
     ways, few = Counter[str](), []
     for one in _candidates(exercise):
         ways[one.keys[0]] += 1
@@ -146,21 +148,27 @@ def _pairs(exercise: Exercise, mine: Counter[Shape]) -> Iterator[tuple[tuple[str
             few.append(one)
     for one, two in combinations(sorted(few, key=lambda candidate: candidate.rank), 2):
         changed = [candidate.shapes for candidate in (one, two) if candidate.shapes != right] or [right]
-        fits = len(changed) == 2 or changed[0] == mine
+        fits = len(changed) == 2 or changed[0] == shapes
         if fits and one.keys != two.keys and (one.rank == 0 or one.rank != two.rank):
             yield (*one.keys, *two.keys), [one.mutation, two.mutation]
 
 
-def _name(exercise: Exercise, seen: Sequence[Observation], candidates: Iterable[Any], facts: Any) -> None:
-    """Raise the first of the (keys, mutations) that do what the learner's module does."""
-    for keys, mutations in candidates:
-        if all(agreement(one, _mutated(exercise, one.case, mutations), net=exercise.net) == "yes" for one in seen):
-            raise Mistake(*keys, **(facts() if callable(facts) else facts))
+def _first(exercise: Exercise, seen: Sequence[Observation], candidates: Iterable[Any]) -> Mistake | None:
+    """The first of the (keys, mutations) that do what the learner's module does."""
+
+    def does(one: Observation, mutations: Sequence[Mutation]) -> bool:
+        try:
+            other = _watched(exercise, one.case, mutations, like=one)
+        except Mistake:
+            return False
+        return other is not None and not parting(one, other, exercise.net)
+
+    return next((Mistake(*keys) for keys, mutations in candidates if all(does(one, mutations) for one in seen)), None)
 
 
 def _mutated(exercise: Exercise, case: Case, mutations: Sequence[Mutation]) -> nn.Module | None:
-    """The reference with mistakes made in it; a large net without memory, which the learner's weights will bring."""
-    with weightless() if exercise.net else nullcontext():
+    """The reference with mistakes made in it."""
+    with Unfilled():
         if id(case) not in exercise.known:
             exercise.known[id(case)] = exercise.right(*deepcopy(case.args))
         module = _twin(exercise.known[id(case)])
@@ -181,10 +189,11 @@ def mutated(module: nn.Module, mutation: Mutation) -> nn.Module:
 
 
 def _twin(module: nn.Module) -> nn.Module:
-    """The same tensors in other modules: built in a tenth of the time."""
-    twin = copy(module)
-    twin._parameters, twin._buffers = module._parameters.copy(), module._buffers.copy()
-    twin._modules = {name: part if part is None else _twin(part) for name, part in module._modules.items()}
+    """The same tensors in other modules, much faster than built anew."""
+    twin = object.__new__(type(module))
+    state = {**vars(module), "_parameters": module._parameters.copy(), "_buffers": module._buffers.copy()}
+    state["_modules"] = {name: part if part is None else _twin(part) for name, part in module._modules.items()}
+    vars(twin).update(state)
     return twin
 
 
@@ -193,148 +202,86 @@ def _twin(module: nn.Module) -> nn.Module:
 
 def facts_of(exercise: Exercise, seen: Observation) -> dict[str, Any]:
     """What was seen in one case, beside what should have been."""
-    right = _mutated(exercise, seen.case, [])
-    assert right is not None
-    parameters = list(right.parameters())
-    facts: dict[str, Any] = {"case": describe(seen.case.args), **counts_of(seen.parameters, parameters)}
-    steps, wanted = _steps_of(exercise, seen.case)
-    mine, theirs = seen.layers, layers_in(steps)
-    for name, counts in (("given_layers", mine), ("wanted_layers", theirs)):
-        facts[name] = ", ".join(f"{counts[kind]} {kind}" for kind in LAYERS if mine[kind] or theirs[kind])
+    right = right_one(exercise, seen.case)
+    shapes, right_shapes = (
+        Counter(tuple(size for size in shape if size != 1) or (1,) for shape in one.weights) for one in (seen, right)
+    )
+    given, wanted = (sum(map(math.prod, one.weights)) for one in (seen, right))
+    facts: dict[str, Any] = {
+        "case": describe(seen.case.args),
+        "given_count": f"{given:,}",
+        "wanted_count": f"{wanted:,}",
+    }
+    if given != wanted:
+        facts["off"] = f"{abs(given - wanted):,} {'more' if given > wanted else 'fewer'}"
+    for name, counts in (("extra", shapes - right_shapes), ("missing", right_shapes - shapes)):
+        facts[name] = ", ".join(f"{n} × {shape}" for shape, n in sorted(counts.items())[:4]) or "none"
+    kinds = [one for one in LAYERS if seen.layers[one] or right.layers[one]]
+    for name, one in (("given_layers", seen), ("wanted_layers", right)):
+        facts[name] = ", ".join(f"{one.layers[kind]} {kind}" for kind in kinds)
     if seen.outputs:
-        given, x = seen.outputs[0], seen.case.input(1)
-        facts |= {"given_shape": tuple(given.shape), "wanted_shape": tuple(wanted.shape)}
-        for name, output in (("yours", given), ("right", wanted)):
-            if output.shape == wanted.shape and not output.is_meta:
-                facts[f"negative_{name}"] = f"{(output < 0).float().mean().item():.0%}"
-            if output.shape == x.shape and not output.is_meta:
-                facts[f"below_{name}"] = f"{(output < x).float().mean().item():.0%}"
+        output, wanted_output, x = seen.outputs[0], right.outputs[0], seen.case.input(1)
+        facts |= {"given_shape": tuple(output.shape), "wanted_shape": tuple(wanted_output.shape)}
+        for name, one in (("yours", output), ("right", wanted_output)):
+            if one.shape == wanted_output.shape:
+                facts[f"negative_{name}"] = f"{(one < 0).float().mean().item():.0%}"
+            if one.shape == x.shape:
+                facts[f"below_{name}"] = f"{(one < x).float().mean().item():.0%}"
     return facts
 
 
-def _steps_of(exercise: Exercise, case: Case) -> tuple[Sequence[Step], Tensor]:
-    """The functions that the reference calls in train mode, and its output; without values in a large net."""
-    key = "steps", id(case)
-    if key not in exercise.known:
-        right = _mutated(exercise, case, [])
-        assert right is not None
-        trace = Trace(list(right.parameters()))
-        x = case.input(1).to("meta") if exercise.net else case.input(1)
-        with torch.no_grad(), trace:
-            exercise.known[key] = trace.steps, right.train()(x)
-    return exercise.known[key]
-
-
-def counts_of(mine: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, object]:
-    shapes, right_shapes = (Counter(tuple(p.squeeze().shape) or (1,) for p in weights) for weights in (mine, wanted))
-    given, right = (sum(math.prod(shape) * n for shape, n in some.items()) for some in (shapes, right_shapes))
-    extra, missing = (
-        ", ".join(f"{n} × {shape}" for shape, n in sorted((a - b).items())[:4]) or "none"
-        for a, b in ((shapes, right_shapes), (right_shapes, shapes))
-    )
-    facts: dict[str, object] = {"given_count": f"{given:,}", "wanted_count": f"{right:,}"}
-    if given != right:
-        facts["off"] = f"{abs(given - right):,} {'more' if given > right else 'fewer'}"
-    return facts | {"extra": extra, "missing": missing}
-
-
-def _look_at_layers(exercise: Exercise, seen: Sequence[Observation], bad: Observation, facts: dict[str, Any]) -> None:
-    """Raise what can be read from the functions that ran and their settings, where they are not the reference's."""
+def _in_the_layers(exercise: Exercise, seen: Sequence[Observation], bad: Observation) -> Mistake | None:
+    """What can be read from the functions that ran and their settings, where they are not the reference's."""
     names = {step.name for one in seen for step in one.steps}
     for key, pattern in FOREIGN.items():
         if any(re.fullmatch(rf"(feature_|alpha_|log_)?({pattern})(\dd)?_?", name) for name in names):
-            raise Mistake(key, **facts)
-    wanted, _ = _steps_of(exercise, bad.case)
-
-    def settings(name: str, setting: str, steps: Sequence[Step]) -> list[Any]:
-        """Each value of a setting once."""
-        return list(dict.fromkeys(_settings(name, setting, steps)))
-
-    for key, name, setting in (
-        ("dilated", "conv2d", "dilation"),
-        ("grouped", "conv2d", "groups"),
-        ("padding-mode", "pad", "mode"),
-        ("norm-frozen", "batch_norm", "training"),
-        ("no-running-statistics", "batch_norm", "statistics"),
-        ("wrong-eps", "batch_norm", "eps"),
-        ("wrong-momentum", "batch_norm", "momentum"),
-        ("pool-window", "max_pool2d", "kernel_size"),
-        ("pool-window", "max_pool2d", "stride"),
-        ("pool-window", "max_pool2d", "padding"),
-    ):
-        mine, right = settings(name, setting, bad.steps), settings(name, setting, wanted)
-        default: list[Any] = {"dilation": [1], "groups": [1], "mode": ["constant"]}.get(setting, [])  # type: ignore[assignment]
-        if odd := [value for value in mine if value not in (right or default)]:
-            if right or default:
-                if key == "pool-window":
-                    raise Mistake(key, **{**facts, "given": _pool(bad.steps), "wanted": _pool(wanted)})
-                raise Mistake(key, **{**facts, "given": odd[0], "wanted": (right or default)[0]})
-    if any(settings("batch_norm", "training", one.eval_steps) not in ([], [False]) for one in seen):
-        raise Mistake("norm-always-trains", **facts)
-    pools = [{step.name for step in steps if "pool" in step.name} for steps in (bad.steps, wanted)]
-    if "max_pool2d" in pools[1] - pools[0]:
-        raise Mistake("average-for-max" if pools[0] & {"avg_pool2d"} else "no-pool", **facts)
-    kernels, right_kernels = (Counter(_kernels(steps)) for steps in (bad.steps, wanted))
-    if not bad.error and kernels and kernels != right_kernels and len(kernels) == 1 < len(right_kernels):
-        raise Mistake("wrong-kernels", **{**facts, "given": _times(kernels), "wanted": _times(right_kernels)})
-    paddings = {(k, p) for k, p in _pairs_of(bad.steps)} - {(k, p) for k, p in _pairs_of(wanted)}
-    for kernel, padding in sorted(paddings, key=str):
-        if right := [p for k, p in _pairs_of(wanted) if k == kernel]:
-            shown = {"given": f"{kernel}×{kernel}", "yours": padding, "right": right[0]}
-            raise Mistake("unpadded", **{**facts, **shown})
-    mine, right = (_settings("conv2d", "stride", steps) for steps in (bad.steps, wanted))
-    if not bad.error and sorted(map(str, mine)) != sorted(map(str, right)) and len(mine) == len(right) < 12:
-        raise Mistake("strides", **{**facts, "given": _listed(mine), "wanted": _listed(right)})
+            return Mistake(key)
+    right = right_one(exercise, bad.case)
+    for key, name, setting, default in SETTINGS:
+        wanted = _settings(right.steps, name, setting) or default
+        odd = [value for value in _settings(bad.steps, name, setting) if value not in wanted]
+        if odd and wanted:
+            return Mistake(key, given=odd[0], wanted=wanted[0])
+    if any(True in _settings(one.eval_steps, "batch_norm", "training") for one in seen):
+        return Mistake("norm-always-trains")
+    pools, wanted_pools = ({step.name for step in one.steps if "pool" in step.name} for one in (bad, right))
+    if "max_pool2d" in wanted_pools - pools:
+        return Mistake("average-for-max" if "avg_pool2d" in pools else "no-pool")
+    kernels, wanted_kernels = (_settings(one.steps, "conv2d", "kernel") for one in (bad, right))
+    if not bad.error and len(set(kernels)) == 1 < len(set(wanted_kernels)):
+        return Mistake("wrong-kernels", given=_times(kernels), wanted=_times(wanted_kernels))
+    paddings, wanted_paddings = (_settings(one.steps, "conv2d", "padding") for one in (bad, right))
+    fitting = dict(zip(wanted_kernels, wanted_paddings, strict=True))
+    for kernel, padding in zip(kernels, paddings, strict=True):
+        if fitting.get(kernel, padding) != padding:
+            return Mistake("unpadded", given=kernel, yours=padding, right=fitting[kernel])
+    strides, wanted_strides = (_settings(one.steps, "conv2d", "stride") for one in (bad, right))
+    if not bad.error and len(strides) == len(wanted_strides) < 12 and Counter(strides) != Counter(wanted_strides):
+        return Mistake("strides", given=", ".join(map(str, strides)), wanted=", ".join(map(str, wanted_strides)))
+    return None
 
 
-def _settings(name: str, setting: str, steps: Sequence[Step]) -> list[Any]:
-    return [_single(step.settings[setting]) for step in steps if step.name == name and setting in step.settings]
+def _settings(steps: Sequence[Step], name: str, setting: str) -> list[Any]:
+    return [step.settings[setting] for step in steps if step.name == name and setting in step.settings]
 
 
-def _single(value: Any) -> Any:
-    """3 for (3, 3)."""
-    return value[0] if isinstance(value, (tuple, list)) and len(set(value)) == 1 else value
+def _times(values: Sequence[str]) -> str:
+    return ", ".join(f"{count} × {value}" for value, count in sorted(Counter(values).items()))
 
 
-def _kernels(steps: Sequence[Step]) -> list[Any]:
-    return [_single(step.settings["kernel"]) for step in steps if step.name == "conv2d" and "kernel" in step.settings]
-
-
-def _pairs_of(steps: Sequence[Step]) -> list[tuple[Any, Any]]:
-    return [
-        (_single(step.settings["kernel"]), _single(step.settings.get("padding", 0)))
-        for step in steps
-        if step.name == "conv2d" and "kernel" in step.settings
-    ]
-
-
-def _times(counts: Counter[Any]) -> str:
-    return ", ".join(f"{count} × {kernel}×{kernel}" for kernel, count in sorted(counts.items(), key=str))
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _pool(steps: Sequence[Step]) -> str:
-    pool = next(step.settings for step in steps if step.name == "max_pool2d")
-    size, stride, padding = (_single(pool.get(name)) for name in ("kernel_size", "stride", "padding"))
-    return f"{size}×{size} at stride {size if stride is None else stride} with padding {padding or 0}"
-
-
-def _in_words(exercise: Exercise, bad: Observation, result: str, facts: dict[str, Any]) -> Mistake:
+def _in_words(exercise: Exercise, bad: Observation, parted: str) -> Mistake:
     """No name fits: say where the first difference is."""
     if bad.error is not None:
         return bad.error
     if not bad.steady:
-        return Mistake("unsteady", **facts)
-    if result == "parameters":
-        explained = exercise.explain(bad.parameters)
-        return Mistake(*(explained or Mistake("parameters")).keys, **facts, **(explained.evidence if explained else {}))
-    given, wanted = facts.get("given_shape", ()), facts.get("wanted_shape", ())
+        return Mistake("unsteady")
+    if parted == "parameters":
+        return exercise.explain(bad.weights) or Mistake("parameters")
+    right = right_one(exercise, bad.case)
+    given, wanted = (tuple(one.outputs[0].shape) for one in (bad, right))
     if given != wanted:
         lost = len(given) < len(wanted) and [n for n in given if n != 1] == [n for n in wanted if n != 1]
-        return Mistake("batch-axis-lost" if lost else "wrong-shape", **facts)
-    if result == "eval":
-        return Mistake("eval-differs", **facts)
-    return Mistake("layers" if facts.get("given_layers") != facts.get("wanted_layers") else "order", **facts)
+        return Mistake("batch-axis-lost" if lost else "wrong-shape")
+    if parted == "eval":
+        return Mistake("eval-differs")
+    return Mistake("layers" if bad.layers != right.layers else "order")

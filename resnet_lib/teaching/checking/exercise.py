@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from resnet_lib.teaching.checking import compare_functions, compare_modules
+from resnet_lib.teaching.checking.match_weights import Shape
 from resnet_lib.teaching.checking.sandbox import Sink, TimeUp, in_one_line, is_stub, sealed, time_limit
 from resnet_lib.teaching.checking.trace import Case
 from resnet_lib.teaching.checking.words import COMMON, Mistake, filled, kind
@@ -92,6 +93,10 @@ class Exercise:
     cases     argument tuples, or a function that makes them
     traps     more cases, which few mistakes fall into: the others are named without them
     also      other right answers that give other values
+    changes   for answers that change a net, their first argument: a function of it, what is compared of it afterwards,
+              by name
+    view      for answers that build or change an object: (returned, arguments afterwards) -> {part: what counts of it};
+              the first part that is wrong is named by the slip that gives the same there, or by its own slip
     problem   for answers that build or change an object: (returned, arguments before, arguments after) -> a Mistake
               with the key of a slip, or None where all is right
     gradients compare gradients with respect to tensors too
@@ -108,6 +113,8 @@ class Exercise:
         cases: Sequence[Any] | Callable[[], Sequence[Any]],
         traps: Sequence[Any] | Callable[[], Sequence[Any]] = (),
         also: Sequence[Callable[..., Any]] = (),
+        changes: Callable[[Any], dict[str, Any]] | None = None,
+        view: Callable[[Any, Sequence[Any]], dict[str, Any]] | None = None,
         problem: Callable[[Any, Sequence[Any], Sequence[Any]], Mistake | None] | None = None,
         gradients: bool = False,
         floats: bool = False,
@@ -115,8 +122,10 @@ class Exercise:
         slips: Iterable[Slip] = (),
         seconds: float = 10.0,
     ):
-        self.signature, self.praise, self.right, self.also, self.problem = signature, praise, right, also, problem
-        self.gradients, self.floats, self.ignores, self.seconds = gradients, floats, ignores, seconds
+        self.signature, self.praise, self.right, self.also = signature, praise, right, also
+        self.changes, self.view, self.problem = changes, view, problem
+        self.gradients, self.floats, self.seconds = gradients, floats, seconds
+        self.ignores = (*ignores, "changes-weights", "changes-layers") if changes else ignores
         self._cases, self._traps = cases, traps
         self.known: dict[Any, Any] = {}  # what the right and the wrong answers do, which never changes
         self.slips: list[Slip] = []
@@ -171,7 +180,11 @@ class Exercise:
                 lines = [praise[:1].upper() + praise[1:]]
         except Mistake as mistake:
             keys, evidence = mistake.keys, {**evidence, **mistake.evidence}
-            lines = [filled(self.texts[key], evidence) for key in keys]
+            keys = ("prints",) if keys == ("returns-none",) and said.heard else keys
+            texts = [self.texts[key] for key in keys]
+            lines = [filled(text, evidence) for text in texts]
+            if "example" in evidence and "{case}" not in "".join(texts) and "{given}" not in "".join(texts):
+                lines[-1] += f" {evidence['example']}"
         except TimeUp:
             keys, lines = ("endless",), [COMMON["endless"]]
         except KeyboardInterrupt as error:
@@ -214,7 +227,7 @@ class ModuleExercise(Exercise):
     of a slip is a mutation: it changes a reference, or returns another module.
 
     net=True is for large nets: of the gradients only the input's, and slips one at a time. `explain` may name a mistake
-    by the learner's parameters, where no slip has as many.
+    by the shapes of the learner's weights, where no slip has the same.
     """
 
     def __init__(
@@ -226,7 +239,7 @@ class ModuleExercise(Exercise):
         slips: Iterable[Slip] = (),
         net: bool = False,
         pairs: bool | None = None,
-        explain: Callable[[Sequence[Tensor]], Mistake | None] = lambda parameters: None,
+        explain: Callable[[Sequence[Shape]], Mistake | None] = lambda weights: None,
         praise: str = "",
         seconds: float = 10.0,
     ):

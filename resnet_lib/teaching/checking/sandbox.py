@@ -20,8 +20,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,14 +37,7 @@ LIBRARIES = tuple(str(Path(str(m.__file__)).parent) for m in (torch, np)) + (str
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}  # all that a stub does
 
 
-class _Limit(threading.local):
-    """The time limit of the check that runs."""
-
-    def __init__(self) -> None:
-        self.rung = threading.Event()
-
-
-_limit = _Limit()
+_limit = threading.local()  # the time limit of the check that runs
 
 
 class TimeUp(BaseException):
@@ -64,20 +57,13 @@ class Sink(io.TextIOBase):
         """It stays open: somebody may still print."""
 
 
-def _use_threads(count: int) -> None:
-    if torch.get_num_threads() != count:
-        torch.set_num_threads(count)
+def _on_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _use_environment(before: dict[str, str]) -> None:
-    if dict(os.environ) != before:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _use_handler(handler: Any) -> None:
-    if threading.current_thread() is threading.main_thread() and handler is not None:
-        signal.signal(signal.SIGINT, handler)
+    os.environ.clear()
+    os.environ.update(before)
 
 
 SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
@@ -85,7 +71,8 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (np.random.get_state, np.random.set_state),
     (np.geterr, lambda state: np.seterr(**state)),
     (torch.get_default_dtype, torch.set_default_dtype),
-    (torch.get_num_threads, _use_threads),
+    (torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)),
+    (torch.get_num_threads, torch.set_num_threads),
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     (lambda: torch.is_autocast_enabled("cpu"), lambda on: torch.set_autocast_enabled("cpu", on)),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
@@ -93,65 +80,50 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     (os.getcwd, os.chdir),
     (lambda: dict(os.environ), _use_environment),
-    (lambda: signal.getsignal(signal.SIGINT), _use_handler),
+    (lambda: signal.getsignal(signal.SIGINT), lambda handler: _on_main() and signal.signal(signal.SIGINT, handler)),
 ]
+
+
+def _settle() -> None:
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_num_threads(1)  # the modules are tiny: on a busy machine two threads wait for each other
 
 
 @contextmanager
 def sealed(said: Sink) -> Iterator[None]:
     """What the learner's code does to the kernel is undone: random numbers, dtype, device, threads, modes, folder."""
-    device = torch.get_default_device()
     settings = [(put, get()) for get, put in SETTINGS]
     try:
-        with ExitStack() as stack:
-            for context in (
-                torch.random.fork_rng(devices=[]),
-                torch.inference_mode(False),
-                torch.enable_grad(),
-                nullcontext() if device.type == "cpu" else torch.device("cpu"),
-                warnings.catch_warnings(),
-                redirect_stdout(said),
-                redirect_stderr(said),
-            ):
-                stack.enter_context(context)
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
             warnings.simplefilter("ignore")
-            torch.set_default_dtype(torch.float32)
-            _use_threads(1)  # the modules are tiny: on a busy machine two threads wait for each other
+            _settle()
             torch.manual_seed(0)
             random.seed(0)
             np.random.seed(0)
             yield
     finally:
-        if device.type == "cpu" and torch.get_default_device() != device:
-            torch.set_default_device(None)
         for put, value in settings:
             put(value)
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """What the learner's code sets for all of torch does not reach the rest of the check."""
-    grad = torch.is_grad_enabled()
-    with torch.inference_mode(False), torch.set_grad_enabled(grad):
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(torch.float32)
-            if torch.get_default_device().type != "cpu":
-                torch.set_default_device(None)
-
-
-@contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """TimeUp in this thread after `seconds`, once. If the learner's code swallowed it, it comes at the end."""
-    seconds, rung = seconds * PATIENCE, threading.Event()
-    _limit.rung = rung
-    on_main = threading.current_thread() is threading.main_thread()
+    rung = _limit.rung = threading.Event()
+    ring = _alarm if _on_main() and hasattr(signal, "setitimer") else _watchman
     try:
-        with _alarm(seconds, rung) if on_main and hasattr(signal, "setitimer") else _watchman(seconds, rung):
+        with ring(seconds * PATIENCE, rung):
             yield
     finally:
-        _limit.rung = threading.Event()
+        del _limit.rung
     if rung.is_set():
         raise TimeUp
 
@@ -210,51 +182,51 @@ def is_stub(function: Any) -> bool:
 
 def call(function: Any, *args: Any, doing: str = "") -> Any:
     """function(*args), the learner's. What goes wrong there becomes a Mistake that says where."""
-    if _limit.rung.is_set():
+    if hasattr(_limit, "rung") and _limit.rung.is_set():
         raise TimeUp  # an earlier call swallowed it
     try:
         signature = inspect.signature(function)
     except Exception:
         signature = None  # builtins have none, and strangers may have anything
-    try:
-        if signature is not None:
-            signature.bind(*args)
-    except TypeError:
-        assert signature is not None
-        raise _of_signature(function, signature, args) from None
-    try:
-        with undisturbed():
+    if signature is not None and not _takes(signature, args):
+        raise _of_signature(function, signature, args)
+    grad = torch.is_grad_enabled()
+    try:  # what it sets for all of torch does not reach the rest of the check
+        with torch.inference_mode(False), torch.set_grad_enabled(grad):
             return function(*args)
     except (Mistake, TimeUp, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise _of_error(error, doing, args, function) from error
+    finally:
+        _settle()
+
+
+def _takes(signature: inspect.Signature, args: Sequence[Any]) -> bool:
+    try:
+        return bool(signature.bind(*args)) or True
+    except TypeError:
+        return False
 
 
 def _of_signature(function: Any, signature: inspect.Signature, args: Sequence[Any]) -> Mistake:
     """Why it cannot be called."""
-    if inspect.isclass(function):
-        if misspelt := _misspelt(function):
-            return misspelt
-        if "__init__" in vars(function):
-            own = inspect.signature(vars(function)["__init__"])
-            try:
-                own.bind(*args)
-                if next(iter(own.parameters), "self") != "self":
-                    return Mistake("forgets-self", name="__init__")
-            except TypeError:
-                pass  # it takes another number of arguments, with `self` or without
+    own = vars(function) if inspect.isclass(function) else {}
+    if misspelt := _misspelt(own):
+        return misspelt
+    if "__init__" in own:
+        names = list((signature_of_init := inspect.signature(own["__init__"])).parameters)
+        if _takes(signature_of_init, args) and names[:1] not in ([], ["self"]):
+            return Mistake("forgets-self", name="__init__")
     return Mistake("signature", got=", ".join(signature.parameters))
 
 
-def _misspelt(kind_of_module: type) -> Mistake | None:
+def _misspelt(methods: Mapping[str, Any]) -> Mistake | None:
     """Is there a method that should be `__init__` or `forward`?"""
-    for wanted in ("__init__", "forward"):
-        bare = re.sub("[^a-z]", "", wanted)
-        for found in vars(kind_of_module):
-            if found not in ("__init__", "forward") and difflib.get_close_matches(
-                re.sub("[^a-z]", "", found.lower()), [bare, "int" if bare == "init" else bare], cutoff=0.75
-            ):
+    for wanted, likely in (("__init__", ["init", "int"]), ("forward", ["forward"])):
+        for found in methods:
+            bare = re.sub("[^a-z]", "", found.lower())
+            if found not in ("__init__", "forward") and difflib.get_close_matches(bare, likely, cutoff=0.75):
                 return Mistake("misspelt-method", name=found, wanted=wanted)
     return None
 
@@ -266,11 +238,11 @@ def _of_error(error: BaseException, doing: str, args: Sequence[Any], function: A
     if "Module.__init__() call" in text:
         return Mistake("no-super-init")
     if isinstance(error, NotImplementedError) and "forward" in text:
-        return _misspelt(made) or Mistake("no-forward")
-    if match := re.search(r"(\w+\.)?(__init__|forward)\(\) takes (\d+) positional arguments? but (\d+) w", text):
-        if match[2] == "__init__" and issubclass(made, nn.Module) and (misspelt := _misspelt(made)):
+        return _misspelt(vars(made)) or Mistake("no-forward")
+    if match := re.search(r"(__init__|forward)\(\) takes (\d+) positional arguments? but (\d+) w", text):
+        if match[1] == "__init__" and issubclass(made, nn.Module) and (misspelt := _misspelt(vars(made))):
             return misspelt
-        if match[2] == "forward" and int(match[4]) == int(match[3]) + 1:
+        if match[1] == "forward" and int(match[3]) == int(match[2]) + 1:
             return Mistake("forgets-self", name="forward")
     layers = "|".join(n for n in dir(nn) if isinstance(getattr(nn, n), type) and issubclass(getattr(nn, n), nn.Module))
     named = rf"(got \(|not |operand type\(s\) for .*|^|: )'?({layers})\b'?( |,|$)"
@@ -300,37 +272,45 @@ class Guard:
     """Looks at arguments before a call, and says afterwards what the call did to them."""
 
     def __init__(self, args: Sequence[Any]):
-        self.args, self.case = args, describe(args)
-        self.before = [self._state(arg) for arg in args]
+        self.args, self.case, self.before = args, describe(args), list(_states(args))
 
-    def _state(self, arg: Any) -> Any:
+    def changes(self, ignored: Sequence[str] = ()) -> list[Mistake]:
+        """The side effects that are not among those `ignored`, by key."""
+        found: dict[str, Mistake] = {}
+        for (key, _, before), (_, what, now) in zip(self.before, _states(self.args), strict=False):
+            if key not in ignored and not _equal(before, now):
+                mode = "train" if now is True else "eval"
+                found.setdefault(key, Mistake(key, case=self.case, what=what, mode=mode))
+        return list(found.values())
+
+
+def _states(args: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
+    """What a call should leave as it was: the key of the mistake, the thing in words, and its state."""
+    for arg in args:
         if isinstance(arg, Tensor):
-            return arg.detach().clone()
-        if isinstance(arg, list) and not any(isinstance(one, (Tensor, nn.Module)) for one in arg):
-            return list(arg)
-        return {id(part): _module_state(part) for part in _modules_in(arg)}
-
-    def changes(self, ignored: Sequence[str] = ()) -> Mistake | None:
-        """The first side effect that is not among those `ignored`, by key."""
-        for before, arg in zip(self.before, self.args, strict=True):
-            if isinstance(before, Tensor) and not (before.shape == arg.shape and torch.equal(before, arg.detach())):
-                return Mistake("changes-input", case=self.case)
-            if isinstance(before, list) and (before != arg or [*map(type, before)] != [*map(type, arg)]):
-                return Mistake("changes-list", case=self.case)
-            if isinstance(before, dict):
-                now = {id(part): _module_state(part) for part in _modules_in(arg)}
-                if list(now) != list(before) and "changes-layers" not in ignored:
-                    return Mistake("changes-layers", what=f"{len(before)} modules before, {len(now)} after")
-                for part in now.keys() & before.keys():
-                    for key, was in before[part].items():
-                        if key not in ignored and not _equal(was, now[part][key]):
-                            mode = "train" if now[part]["changes-mode"] else "eval"
-                            return Mistake(key, mode=mode, what=kind_of(_modules_in(arg), part))
-        return None
+            yield "changes-input", "", arg.detach().clone()
+        if isinstance(arg, (list, dict)):
+            yield "changes-list", kind(arg), _kept(arg)
+        modules = _modules_in(arg)
+        yield "changes-layers", f"it has {len(modules)} modules now", list(map(id, modules))
+        for part in modules:
+            own = {name: p for name, p in part._parameters.items() if p is not None and not p.is_meta}
+            hooks = len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
+            yield "changes-mode", kind(part), part.training
+            yield "changes-weights", kind(part), _kept(own)
+            yield "changes-learning", kind(part), {name: p.requires_grad for name, p in own.items()}
+            yield "leaves-gradients", kind(part), _kept({name: p.grad for name, p in own.items()})
+            yield "leaves-hooks", kind(part), hooks
+            yield "changes-statistics", kind(part), [_kept(part._buffers), _kept(getattr(part, "momentum", None))]
 
 
-def kind_of(modules: Sequence[nn.Module], wanted: int) -> str:
-    return next((kind(module) for module in modules if id(module) == wanted), "")
+def _kept(value: Any) -> Any:
+    """A copy to compare with."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _kept(item) for key, item in value.items()}
+    return [_kept(item) for item in value] if isinstance(value, (list, tuple)) else (type(value), value)
 
 
 def _modules_in(arg: Any) -> list[nn.Module]:
@@ -339,21 +319,11 @@ def _modules_in(arg: Any) -> list[nn.Module]:
     return [part for one in arg for part in _modules_in(one)] if isinstance(arg, (list, tuple)) else []
 
 
-def _module_state(part: nn.Module) -> dict[str, Any]:
-    """What a call should leave as it was in one module, by the key of the mistake."""
-    own = {name: p for name, p in part._parameters.items() if p is not None}
-    return {
-        "changes-mode": part.training,
-        "changes-weights": {name: p.detach().clone() for name, p in own.items() if not p.is_meta},
-        "changes-learning": {name: p.requires_grad for name, p in own.items()},
-        "leaves-gradients": {name: p.grad if p.grad is None else p.grad.clone() for name, p in own.items()},
-        "leaves-hooks": len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks),
-    }
-
-
 def _equal(one: Any, two: Any) -> bool:
-    if isinstance(one, dict):
+    if isinstance(one, dict) and isinstance(two, dict):
         return one.keys() == two.keys() and all(_equal(one[name], two[name]) for name in one)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(_equal, one, two))
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one.shape == two.shape and torch.equal(one, two)
-    return one is two or (not isinstance(one, Tensor) and not isinstance(two, Tensor) and bool(one == two))
+    return type(one) is type(two) and bool(one == two)

@@ -1,7 +1,6 @@
-"""Watch a learner's module at work: what it returns, which weights it uses, which layers run, with which settings."""
+"""Watch a module at work: what it returns, which weights it uses, which layers run, with which settings."""
 
 import inspect
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +16,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from resnet_lib.teaching.checking.compare_functions import close, finite, gradients_of, honest, noise
+from resnet_lib.teaching.checking.match_weights import Shape, fill, gist, shapes_of
 from resnet_lib.teaching.checking.sandbox import Guard, call, is_stub
 from resnet_lib.teaching.checking.words import Mistake, describe, kind
 
-Shape = tuple[int, ...]
+PASSES = ((True, 1), (True, 2), (False, 1), (False, 1))  # in train mode or not, with which input
 LAYERS = {"convolutions": "conv", "batch norms": "batch_norm", "ReLUs": "^relu|^clamp", "max-pools": "max_pool"}
-_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_POOL = ("input", "kernel_size", "stride", "padding")
 ARGUMENTS = {
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
     "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "linear": ("input", "weight", "bias"),
     "max_pool2d": _POOL,
     "avg_pool2d": _POOL,
     "pad": ("input", "pad", "mode", "value"),
@@ -45,77 +46,76 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What a module did in one case: in train mode, again with another input, then twice in eval mode."""
-
-    case: Case
-    parameters: tuple[Tensor, ...]
-    names: tuple[str, ...] = ()
-    outputs: tuple[Tensor, ...] = ()
-    gradients: Mapping[int, Tensor] = field(default_factory=dict)  # by place in `parameters`; -1: of the input
-    used: tuple[int, ...] = ()  # places in `parameters`, in the order of use
-    idle: tuple[int, ...] = ()  # places of those that no function was called with
-    steps: tuple["Step", ...] = ()  # the functions of torch that ran in train mode
-    eval_steps: tuple["Step", ...] = ()
-    steady: bool = True  # does eval mode give the same twice?
-    error: Mistake | None = None
-    misfit: tuple[Shape, ...] = ()  # of the tensors in the call that failed
-    oddity: Mistake | None = None  # something that explains what is wrong, should something be
-    effect: Mistake | None = None  # what building did to its arguments
-
-    def without_idle(self) -> "Observation":
-        """As if the layers that do nothing were not there."""
-        kept = [place for place in range(len(self.parameters)) if place not in self.idle]
-        gradients = {new: self.gradients[old] for new, old in enumerate(kept) if old in self.gradients}
-        return replace(
-            self,
-            parameters=tuple(self.parameters[place] for place in kept),
-            names=tuple(self.names[place] for place in kept),
-            gradients=gradients | {-1: self.gradients[-1]} if self.gradients else {},
-            used=tuple(kept.index(place) for place in self.used if place in kept),
-            idle=(),
-        )
-
-    @property
-    def layers(self) -> Counter[str]:
-        return layers_in(self.steps)
-
-
-@dataclass(frozen=True)
 class Step:
     """One call of a function of torch."""
 
     name: str
-    shapes: tuple[Shape, ...]  # of the tensors that went in
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any]
 
 
-def layers_in(steps: Sequence[Step]) -> Counter[str]:
-    return Counter({one: sum(bool(re.search(LAYERS[one], step.name)) for step in steps) for one in LAYERS})
+@dataclass(frozen=True)
+class Observation:
+    """What a module did in one case: in train mode, again with another input, then twice in eval mode."""
+
+    case: Case
+    weights: tuple[Shape, ...]
+    idle: tuple[int, ...] = ()  # places in `weights` of those that no function was called with
+    outputs: tuple[Tensor, ...] = ()
+    gradients: Mapping[Shape, Tensor] = field(default_factory=dict)  # of weights, by shape; that of the input at ()
+    steps: tuple[Step, ...] = ()  # the functions of torch that ran in train mode
+    eval_steps: tuple[Step, ...] = ()
+    computed: tuple[float, ...] = ()  # the size of what each function with a weight returned
+    steady: bool = True  # does eval mode give the same twice?
+    error: Mistake | None = None
+    misfit: tuple[Shape, ...] = ()  # of the tensors in the call that failed
+    oddity: Mistake | None = None  # something that explains what is wrong, should something be
+    effect: Mistake | None = None  # what it did to what it was given
+
+    def without_idle(self) -> "Observation":
+        """As if the layers that do nothing were not there."""
+        kept = (shape for place, shape in enumerate(self.weights) if place not in self.idle)
+        return replace(self, weights=tuple(kept), idle=())
+
+    @property
+    def layers(self) -> Counter[str]:
+        return Counter({one: sum(bool(re.search(LAYERS[one], step.name)) for step in self.steps) for one in LAYERS})
+
+
+def parting(mine: Observation, other: Observation, net: bool) -> str:
+    """Where two modules part: "parameters", "train", "eval", "gradient", or "" where they do not. Both may fail, at the
+    same shapes."""
+    if shapes_of(mine.weights) != shapes_of(other.weights):
+        return "parameters"
+    if mine.error or other.error:
+        return "" if mine.misfit and mine.misfit == other.misfit else "train"
+    for step, output in enumerate(mine.outputs):
+        if step >= len(other.outputs) or not _agree(output, other.outputs[step], net):
+            return "eval" if step == 2 else "train"
+    pairs = [(mine.gradients[key], other.gradients[key]) for key in other.gradients if mine.gradients]
+    return "" if all(close(*pair, 1e-2) for pair in pairs) else "gradient"
+
+
+def _agree(mine: Tensor, other: Tensor, net: bool) -> bool:
+    return close(mine, other, 2e-3 if net else 2e-4)
 
 
 class Trace(TorchFunctionMode):
-    """Which parameters a forward pass uses, in which order, and which functions of torch it calls."""
+    """Which weights a forward pass uses, and which functions of torch it calls. `like`: it ends soon after it computes
+    with a convolution what the other module never did."""
 
-    def __init__(self, parameters: Sequence[Tensor]):
+    def __init__(self, weights: Sequence[Tensor], like: Observation | None = None):
         super().__init__()
-        self.places: dict[object, int] = {id(p): place for place, p in enumerate(parameters)}
-        self.places |= {self._storage(p): place for place, p in enumerate(parameters) if not p.is_meta}
-        self.used: dict[int, None] = {}
-        self.views: dict[int, tuple[Shape, Shape, int]] = {}  # a kernel that is kept in another order of its axes
+        self.own = [self._memory(weight) for weight in weights]
+        self.used: set[int] = set()
         self.steps: list[Step] = []
-        self.strangers = 0  # parameters that are not the module's
+        self.computed: list[float] = []
+        self.strangers = self.news = 0  # weights that are not the module's, values that `like` has not
         self.misfit: tuple[Shape, ...] = ()
+        self.like = like
 
     @staticmethod
-    def _storage(tensor: Tensor) -> tuple[str, int]:
-        return "storage", tensor.untyped_storage().data_ptr()
-
-    def place_of(self, tensor: Tensor) -> int | None:
-        place = self.places.get(id(tensor))
-        if place is None and not tensor.is_meta and tensor.layout == torch.strided:
-            place = self.places.get(self._storage(tensor))
-        return place
+    def _memory(tensor: Tensor) -> int:
+        return 0 if tensor.is_meta or tensor.layout != torch.strided else tensor.untyped_storage().data_ptr()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -127,62 +127,88 @@ class Trace(TorchFunctionMode):
             raise
         name = getattr(function, "__name__", "")
         if isinstance(result, Tensor) and name != "__get__":  # reading a shape is no use
-            for tensor in tensors:
-                if (place := self.place_of(tensor)) is not None:
-                    self.used.setdefault(place)
-            self._keep(name, args, kwargs, tensors)
+            used = {self._memory(tensor) for tensor in tensors}.intersection(self.own) if self.like is None else set()
+            self.used |= used
+            if used or name == "conv2d":
+                self.computed.append(float(result.detach().abs().sum()) if result.is_floating_point() else 0.0)
+            if self.like is None:
+                self._keep(name, args, kwargs)
+            elif name == "conv2d":
+                self._compare(self.computed[-1], self.like)
         return result
 
-    def _keep(self, name: str, args: Any, kwargs: Any, tensors: Sequence[Tensor]) -> None:
+    def _compare(self, size: float, like: Observation) -> None:
+        self.news += not any(abs(size - other) <= 1e-3 * size for other in like.computed)
+        if self.news > 4 * bool(like.error):  # who fails has not computed all
+            raise Mistake("order")
+
+    def _keep(self, name: str, args: Any, kwargs: Any) -> None:
         given = {**dict(zip(ARGUMENTS.get(name, ()), args, strict=False)), **kwargs}
-        settings = {key: value for key, value in given.items() if not isinstance(value, Tensor)}
-        weight = given.get("weight") if name in ARGUMENTS else args[1] if name == "linear" and len(args) > 1 else None
-        if isinstance(weight, Tensor) and name != "batch_norm":
-            settings["kernel"] = tuple(weight.shape[2:])
-            if (place := self.place_of(weight)) is not None and not weight.is_contiguous():
-                self.views[place] = (tuple(weight.shape), weight.stride(), int(weight.storage_offset()))
-            elif place is None and isinstance(weight, nn.Parameter):
-                self.strangers += 1
+        settings = {key: single(value) for key, value in given.items() if not isinstance(value, Tensor)}
+        weight = given.get("weight")
+        self.strangers += isinstance(weight, nn.Parameter) and self._memory(weight) not in self.own
+        if name == "conv2d" and isinstance(weight, Tensor):
+            settings = {"stride": 1, "padding": 0, **settings, "kernel": by(single(tuple(weight.shape[2:])))}
         if name == "batch_norm":
             settings["statistics"] = given.get("running_mean") is not None
-        self.steps.append(Step(name, tuple(tuple(tensor.shape) for tensor in tensors), settings))
+        if name == "max_pool2d":
+            size, stride = settings.get("kernel_size"), settings.get("stride")
+            stride, padding = size if stride is None else stride, settings.get("padding", 0)
+            settings["window"] = f"{by(size)} at stride {stride} with padding {padding}"
+        self.steps.append(Step(name, settings))
+
+    def found(self) -> dict[str, Any]:
+        """What an observation keeps of a pass that went well."""
+        idle = tuple(place for place, memory in enumerate(self.own) if memory not in self.used)
+        oddity = Mistake("layers-in-forward") if self.strangers else None
+        return {"idle": idle, "oddity": oddity, "steps": tuple(self.steps), "computed": tuple(self.computed)}
 
 
-class _Unfilled(TorchFunctionMode):
+def single(value: Any) -> Any:
+    """3 for (3, 3)."""
+    return value[0] if isinstance(value, (tuple, list)) and len(set(value)) == 1 else value
+
+
+def by(size: Any) -> str:
+    return "×".join(map(str, size)) if isinstance(size, tuple) else f"{size}×{size}"
+
+
+class Unfilled(TorchFunctionMode):
+    """Layers are made without drawing their weights, which would do nothing and take long."""
+
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(function, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
             return args[0] if args else (kwargs or {})["tensor"]
         return function(*args, **(kwargs or {}))
 
 
-@contextmanager
-def weightless() -> Iterator[None]:
-    """Modules are built without memory. Drawing their weights would do nothing, and take long."""
-    with torch.device("meta"), _Unfilled():
-        yield
-
-
-def observe(build: Any, case: Case, *, net: bool = False) -> Observation:
+def observe(build: Any, case: Case, like: Mapping[Shape, Shape] | None = None, *, net: bool = False) -> Observation:
     """Build the learner's module and watch it. Errors of a forward pass are kept, since a shape may be the lesson."""
     args = deepcopy(case.args)
     guard, lists = Guard(args), _shared_lists(build)
     module = _built(build, args, case)
-    oddity = _oddity(module)
+    oddity, effects = _oddity(module), guard.changes()
     if grown := [name for name, length in _shared_lists(build).items() if length != lists.get(name, length)]:
         oddity = Mistake("mutable-default", name=grown[0])
-    named = list({id(p): (name, p) for name, p in module.named_parameters()}.values())
-    parameters = [p for _, p in named]
-    # The learner's module is put back afterwards: a function may return one that was made before.
-    kept = [(p, p.data, p.grad, p.requires_grad) for p in parameters]
+    with _lent(module):
+        fill(module, like)
+        seen = watch(module, case, net=net)
+    alone = not oddity and not seen.weights and len(list(module.modules())) == 1
+    if alone and seen.outputs and torch.equal(seen.outputs[0], case.input(1)):
+        raise Mistake("untouched")
+    return replace(seen, oddity=oddity or seen.oddity, effect=seen.effect or next(iter(effects), None))
+
+
+@contextmanager
+def _lent(module: nn.Module) -> Iterator[None]:
+    """The module is given back as it was: a function may return one that was made before."""
+    parameters = [(p, p.data, p.grad, p.requires_grad) for p in module.parameters()]
     buffers = [(b, b.clone()) for b in module.buffers() if not b.is_meta]
     modes = [(part, part.training) for part in module.modules()]
-    effect = guard.changes()
     try:
-        fill(parameters)
-        seen = Observation(case, tuple(parameters), tuple(name for name, _ in named), oddity=oddity, effect=effect)
-        return _watched(module, seen, net)
+        yield
     finally:
-        for parameter, data, grad, learns in kept:
+        for parameter, data, grad, learns in parameters:
             parameter.requires_grad = learns
             parameter.data, parameter.grad = data, grad
         for buffer, values in buffers:
@@ -191,51 +217,52 @@ def observe(build: Any, case: Case, *, net: bool = False) -> Observation:
             part.training = mode
 
 
-def _watched(module: nn.Module, seen: Observation, net: bool) -> Observation:
-    """What the module does in train mode with two inputs, then in eval mode, twice with one."""
-    case, parameters, outputs = seen.case, seen.parameters, list[Tensor]()
-    found: dict[str, Any] = {}
-    views: dict[int, Any] = {}
-    for step, (train, seed) in enumerate([(True, 1), (True, 2), (False, 1), (False, 1)][: 3 if net else 4]):
-        x = case.input(seed).requires_grad_(step == 0)
-        fed = x.clone()
+def watch(module: nn.Module, case: Case, like: Observation | None = None, *, net: bool = False) -> Observation:
+    """What a module does, its weights in place. `like`: only as long as it is what another one did."""
+    weights = list(module.parameters())
+    seen = Observation(case, tuple(tuple(weight.shape) for weight in weights))
+    for step, (train, seed) in enumerate(PASSES[: 3 if net or like else 4]):
+        x = case.input(seed).requires_grad_(step == 0 and like is None)
+        fed, trace = x.clone(), Trace(weights, like)
         call(module.train, train)
         torch.default_generator.manual_seed(step)
-        trace = Trace(parameters)
         try:
-            with nullcontext() if step == 0 else torch.no_grad(), trace if step in (0, 2) else nullcontext():
+            tracing = step == 0 or (step == 2 and not like)
+            with torch.set_grad_enabled(x.requires_grad), trace if tracing else nullcontext():
                 output = call(module, fed, doing=f"{describe(case.args)} and an input of shape {case.shape}")
             output = _sound(output, case)
         except Mistake as mistake:
             if step and mistake.keys != ("nan",):
                 key = "raises-later" if mistake.keys == ("raises",) else mistake.keys[0]
                 raise Mistake(key, **mistake.evidence) from None
-            rest = [place for place in range(len(parameters)) if place not in trace.used]
-            found |= {"error": mistake, "misfit": trace.misfit, "used": (*trace.used, *rest), "steps": (*trace.steps,)}
-            break
-        if not parameters and not seen.oddity and _untouched(module, output, fed):
-            raise Mistake("untouched")
+            seen = replace(seen, error=mistake, misfit=trace.misfit)
+            return seen if step else replace(seen, steps=tuple(trace.steps), computed=tuple(trace.computed))
         if not torch.equal(fed, x):
-            found["effect"] = Mistake("changes-input", case=describe(case.args))
+            seen = replace(seen, effect=Mistake("changes-input", case=describe(case.args)))
         if step == 3:
-            found["steady"] = close(outputs[2], output)
-            break
-        outputs.append(output.detach().clone())
+            return replace(seen, steady=close(seen.outputs[2], output))
+        seen = replace(seen, outputs=(*seen.outputs, output.detach().clone()))
+        if like and not (step < len(like.outputs) and _agree(like.outputs[step], output, net)):
+            return seen
         if step == 2:
-            found["eval_steps"] = tuple(trace.steps)
-        if step == 0:
-            views = trace.views
-            idle = tuple(place for place in range(len(parameters)) if place not in trace.used)
-            found |= {"idle": idle, "used": (*trace.used, *idle), "steps": tuple(trace.steps)}
-            if trace.strangers and not seen.oddity:
-                found["oddity"] = Mistake("layers-in-forward")
+            seen = replace(seen, eval_steps=tuple(trace.steps))
+        if x.requires_grad:
+            seen = replace(seen, **trace.found())
             try:
-                gradients = gradients_by_place(output, () if net else parameters, x)
-                found["gradients"] = {n: _as_used(grad, views.get(n)) for n, grad in gradients.items()}
+                seen = replace(seen, gradients=_gradients(output, [] if net else weights, x))
             except Mistake as mistake:
-                found.setdefault("effect", mistake)
-    values = tuple(_as_used(p.detach(), views.get(n)) for n, p in enumerate(parameters))
-    return replace(seen, outputs=tuple(outputs), parameters=values, **found)
+                seen = replace(seen, effect=seen.effect or mistake)
+    return seen
+
+
+def _gradients(output: Tensor, weights: Sequence[Tensor], x: Tensor) -> dict[Shape, Tensor]:
+    """The gradients of a weighted sum of the output."""
+    if not output.requires_grad:
+        raise Mistake("no-gradient")
+    total = (output * noise(*output.shape, seed=5)).sum()
+    learning = [weight for weight in weights if weight.requires_grad]
+    *found, of_input = gradients_of(total, [*learning, x])
+    return gist([*found, *(torch.zeros_like(w) for w in weights if not w.requires_grad)]) | {(): of_input}
 
 
 def _sound(output: Any, case: Case) -> Tensor:
@@ -250,19 +277,9 @@ def _sound(output: Any, case: Case) -> Tensor:
     return output
 
 
-def _as_used(value: Tensor, view: tuple[Shape, Shape, int] | None) -> Tensor:
-    """A parameter, or its gradient, with the axes in the order in which a convolution got them."""
-    return value if view is None else value.contiguous().as_strided(*view)
-
-
-def _untouched(module: nn.Module, output: Tensor, fed: Tensor) -> bool:
-    """Is it a stub: no layers, and forward returns x?"""
-    return len(list(module.modules())) == 1 and output.data_ptr() == fed.data_ptr()
-
-
 def _built(build: Any, args: Sequence[Any], case: Case) -> nn.Module:
     """What the learner's class or function makes."""
-    with _Unfilled():
+    with Unfilled():
         module = call(build, *args)
     if module is None:
         raise Mistake("returns-none")
@@ -296,40 +313,11 @@ def _oddity(module: nn.Module) -> Mistake | None:
 
 
 def _shared_lists(build: Any) -> dict[str, int]:
-    """The lengths of lists that are made once: in signatures and on the class."""
-    functions = [f for f in vars(build).values() if inspect.isfunction(f)] if inspect.isclass(build) else [build]
-    lists: dict[str, Any] = {}
-    for function in functions:
-        if inspect.isfunction(function):
-            parameters = inspect.signature(function).parameters.values()
-            lists |= {f"{function.__name__}({p.name}=…)": p.default for p in parameters}
-    if inspect.isclass(build):
-        lists |= {f"{build.__name__}.{name}": value for name, value in vars(build).items()}
-    return {name: len(value) for name, value in lists.items() if isinstance(value, (list, dict, set))}
-
-
-def fill(parameters: Sequence[Tensor]) -> None:
-    """Random weights that let no mistake hide: gammas and betas of both signs, some small, some large."""
-    generator = torch.Generator().manual_seed(3)
-    many = torch.randn(1 << 16, generator=generator)
-    for parameter in (p for p in parameters if p.is_floating_point() and not p.is_meta and p.numel()):
-        count, vector = parameter.numel(), parameter.squeeze().ndim < 2
-        start = int(torch.randint(1 << 14, (), generator=generator))
-        values = many[start : start + count] if count < 1 << 15 else many.repeat(count // len(many) + 2)[start:][:count]
-        if vector:
-            size = values.abs()
-            values = values.sign() * (0.3 + 0.3 * size.clamp(max=1)) * (1 + 6 * (size > 1.2))
-        else:
-            values = values * math.sqrt(1.5 * parameter.shape[0] / count)
-        parameter.data = values.view(parameter.shape).to(parameter.dtype).clone()
-
-
-def gradients_by_place(output: Tensor, parameters: Sequence[Tensor], x: Tensor) -> dict[int, Tensor]:
-    """The gradients of a weighted sum of the output; that of the input at -1."""
-    if not output.requires_grad:
-        raise Mistake("no-gradient")
-    total = (output * noise(*output.shape, seed=5)).sum()
-    learning = [place for place, parameter in enumerate(parameters) if parameter.requires_grad]
-    *found, of_input = gradients_of(total, [*(parameters[place] for place in learning), x])
-    gradients = {place: torch.zeros_like(parameter) for place, parameter in enumerate(parameters)}
-    return gradients | dict(zip(learning, found, strict=True)) | {-1: of_input}
+    """How much is in the lists that all objects share: in signatures and on the class."""
+    parts = vars(build) if inspect.isclass(build) else {"": build}
+    found = {}
+    for name, part in parts.items():
+        values = (part.__defaults__ or ()) if inspect.isfunction(part) else (part,)
+        name = part.__name__ if inspect.isfunction(part) else name
+        found[name] = sum(len(value) for value in values if isinstance(value, (list, dict, set)))
+    return found

@@ -49,13 +49,19 @@ COMMON = {
     "finds what the first put there. Make the list inside the method.",
     # returned
     "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
+    "prints": "It prints its result and returns None. Use `return`: what is printed cannot be used.",
     "returns-callable": "It returns something to call ({got}) instead of a value. Call it and return the result.",
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
     "odd-tensor": "It returns a tensor that the check cannot calculate with: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",
     "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one from a generator, and "
     "`list(found.values())` of a dictionary.",
+    "not-a-dict": "A dictionary is wanted; for {case} it returns {given}.",
+    "not-a-string": "A string is wanted; for {case} it returns {given}.",
     "not-a-bool": "True or False is wanted; for {case} it returns {given}. A comparison, such as `!=`, gives one.",
+    "not-a-number": "One number is wanted; for {case} it returns {given}.",
+    "wrong-keys": "The keys of the dictionary are not the right ones. Missing: {missing}. Too many: {extra}.",
+    "wrong-entry": "The keys are right. The value of {name} is not.",
     "tensors-for-floats": "The numbers are right, but they are tensors, which keep a graph and its memory alive. Plain "
     "floats are asked for: `.item()` gives one.",
     "a-float": "It gives {given} as a float. What is counted is an int: use //.",
@@ -73,34 +79,68 @@ COMMON = {
     "unsteady": "Called twice with the same input, it gives two different results. Look for random numbers, or for "
     "something that counts the calls.",
     # values that stand in a simple relation to the right ones
-    "one-too-many": "For {case} it returns {given}: one too many. Look at where you start or stop counting.",
-    "one-too-few": "For {case} it returns {given}: one too few. Look at where you start or stop counting.",
-    "twice-too-large": "All values are twice the right ones: for {case} it returns {given}. Something is counted "
-    "twice.",
-    "half": "All values are half the right ones: for {case} it returns {given}.",
+    "one-too-many": "It is one too many. Look at where you start or stop counting.",
+    "one-too-few": "It is one too few. Look at where you start or stop counting.",
+    "off-by": "All values are {amount}. Is something added that does not belong, or left out?",
+    "twice-too-large": "All values are twice the right ones. Something is counted twice.",
+    "half": "All values are half the right ones.",
+    "wrong-factor": "All values are {factor} times the right ones. Where does that factor come from?",
+    "percent": "All values are 100 times the right ones. Are they in percent?",
+    "hundredth": "All values are a hundredth of the right ones.",
     "negative": "All values have the wrong sign.",
-    "reversed": "The values are right but in reverse order.",
-    "first-missing": "The first value is missing: for {case} it returns {yours} values; there should be {right}.",
-    "last-missing": "The last value is missing: for {case} it returns {yours} values; there should be {right}.",
-    "one-value-more": "There is one value too many: for {case} it returns {yours}; there should be {right}.",
-    "nested": "The values are right, but wrapped once more: for {case} it returns {given}.",
+    "complement": "It returns 1 minus the right value.",
+    "reciprocal": "It is upside down, 1 divided by the right value. What is divided by what?",
+    "squared": "All values are the squares of the right ones.",
+    "root": "All values are the square roots of the right ones.",
+    "logarithm": "All values are the logarithms of the right ones.",
+    "absolute": "The sign is lost: all values are positive. Look for `abs`.",
     "positive-part": "Negative values are cut off. Look for a ReLU, a clamp or an absolute value.",
+    "fraction-lost": "What comes after the decimal point is cut off. Look for `//` and `int(…)`.",
+    "rounded": "The values are rounded. Return them as they are.",
+    "reversed": "The values are right but in reverse order.",
+    "reordered": "The right values are there, but in other places.",
+    "axes-permuted": "The values are right, but the axes are in another order: {axes} where (0, 1, …) is wanted. "
+    "Compare the shapes, {given_shape} and {wanted_shape}, and look at what is transposed.",
+    "flipped": "The values are right, but axis {axis} runs backwards.",
+    "first-missing": "The first value is missing: {yours} where there should be {right}.",
+    "last-missing": "The last value is missing: {yours} where there should be {right}.",
+    "one-value-more": "There is one value too many: {yours} where there should be {right}.",
+    "all-for-last": "All values up to the last one are returned. Only the last is wanted.",
+    "all-for-first": "Several values are returned. Only the first is wanted.",
+    "not-summed": "The values are returned one by one. Their sum is wanted, one number.",
+    "not-averaged": "The values are returned one by one. Their mean is wanted, one number.",
+    "list-for-count": "The things themselves are returned. How many there are is wanted, a number.",
+    "last-for-all": "It returns only the last value. All are wanted, in a list.",
+    "first-for-all": "It returns only the first value. All are wanted, in a list. Is a `return` inside the loop?",
+    "summed": "It returns the sum of the values. Each is wanted on its own, in a list.",
+    "count-for-list": "It returns how many values there are. The values are wanted, in a list.",
+    "nested": "The values are right, but wrapped once more.",
+    "a-string": "It returns text. A number is wanted.",
     "batch-axis-lost": "An axis is gone: for {case} the result has shape {given_shape}; it should be {wanted_shape}. "
     "Look for `squeeze` or an index that removes an axis of size 1.",
+    "axis-too-many": "There is an axis too many: for {case} the result has shape {given_shape}; it should be "
+    "{wanted_shape}. Look for `keepdim=True`, `unsqueeze` or a slice where an index is meant.",
+    "one-case": "All other cases are right. For {case} it returns {given}, which is not.",
     # side effects
     "changes-input": "With {case} it changed its input. Whoever still holds that tensor, the shortcut for one, now "
     "sees different values. Look for `+=`, `relu_`, `inplace=True`.",
-    "changes-list": "With {case} it changed the list that it was given. Whoever still uses it has lost the original "
-    "for good. Leave the list alone, or change a copy.",
+    "changes-list": "With {case} it changed the {what} that it was given. Whoever still uses it has lost the original "
+    "for good. Leave it alone, or change a copy.",
     "changes-mode": "The net that was handed over is left in {mode} mode. Whoever trains it "
     "next meets a batch norm that behaves differently. Leave the mode as it was.",
     "changes-weights": "It changed weights of the net that was handed over ({what}). It should only look.",
-    "changes-learning": "It changed `requires_grad` of the net's weights ({what}). It should only look.",
+    "changes-statistics": "It moved the running statistics of the net that was handed over ({what}), or changed its "
+    "momentum. In eval mode a batch norm leaves them alone.",
+    "changes-learning": "It changed `requires_grad` of the net's weights ({what}). Leave it as it was.",
     "leaves-gradients": "It left gradients in the net that was handed over ({what}): the next `backward` adds to them. "
     "Clear them, or use `torch.autograd.grad`.",
     "leaves-hooks": "A hook is still on the net that was handed over, and runs in every later pass. Keep the handle of "
     "`register_…_hook` and call its `remove()`.",
     "changes-layers": "It changed the layers of the net that was handed over ({what}). It should only look.",
+    # changes that are asked for
+    "nothing-changed": "The net came out as it went in. Change it in place; what you return is ignored.",
+    "changes-a-copy": "You changed a copy and returned it. Change the net that was handed over.",
+    "changed-wrongly": "Afterwards {name} is not what it should be, the first of {count} such differences.",
     "in-place": "Autograd cannot go back: a tensor that it needs was changed in place after it was used. Look for "
     "`+=`, `*=`, `relu_`, `inplace=True`.",
     "no-gradient": "The result is cut off from what it was computed from: no gradient flows back. Look for `detach`, "
@@ -190,4 +230,5 @@ def _word(arg: Any) -> str:
         return f"[{', '.join(map(_word, arg[:6]))}{', …' if len(arg) > 6 else ''}]"
     if isinstance(arg, (int, float, str, type(None))):
         return repr(arg)
-    return getattr(arg, "__name__", None) or f"a {kind(arg)}"
+    name = getattr(arg, "__name__", None) or f"a {kind(arg)}"
+    return "a function" if name == "<lambda>" else name

@@ -7,22 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, mse_loss, nll_loss, one_hot
 
-from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, noise, slip
-from resnet_lib.teaching.checking.compare_functions import copied
-
-
-def told_apart(exercise: Exercise, mine: Tensor, before: Sequence[Any], view: Callable[..., Tensor]) -> Mistake | None:
-    """None where `mine` is what the right answer gives; otherwise the slip that gives the same."""
-
-    def gives(answer: Callable[..., Any]) -> bool:
-        args = copied(before)
-        other = view(answer(*args), args)
-        return mine.shape == other.shape and torch.allclose(mine, other, rtol=1e-4, atol=1e-6)
-
-    if gives(exercise.right):
-        return None
-    found = (one.keys for one, wrong in exercise.each_wrong() if gives(wrong))
-    return Mistake(*next(found, ("other",)))
+from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, noise, slip
 
 
 def indices(part: Any) -> Tensor | None:
@@ -32,18 +17,14 @@ def indices(part: Any) -> Tensor | None:
     return part.flatten().double() if isinstance(part, Tensor) and part.ndim == 1 and len(part) < 1000 else None
 
 
-def both_parts(returned: Any, args: Sequence[Any]) -> Tensor:
+def both_parts(returned: Any, args: Sequence[Any]) -> dict[str, Tensor]:
     """The two parts in one tensor, with a mark between them; a single part has none, and what is no part is empty."""
     pair = returned if isinstance(returned, (tuple, list)) and len(returned) == 2 else ()
     parts = [indices(part) for part in pair]
     if len(parts) == 2 and parts[0] is not None and parts[1] is not None:
-        return torch.cat([parts[0], torch.tensor([-100.0]), parts[1]])
+        return {"other": torch.cat([parts[0], torch.tensor([-100.0]), parts[1]])}
     single = indices(returned)
-    return torch.zeros(0, dtype=torch.float64) if single is None else single
-
-
-def split_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
-    return told_apart(split, both_parts(returned, after), before, both_parts)
+    return {"other": torch.zeros(0, dtype=torch.float64) if single is None else single}
 
 
 # fmt: off
@@ -52,7 +33,7 @@ split = Exercise(
     praise="lists and tensors of several lengths: every index on one side, none on both.",
     right=lambda order, validation: (order[:-validation], order[-validation:]),
     cases=[(list(range(10)), 3), ([4, 0, 2, 1, 3], 1), (torch.arange(20).flip(0), 5), (list(range(6)), 5)],
-    problem=split_problem,
+    view=both_parts,
 )
 split.slip("keeps-all", "The images to choose with are also trained on: for {case} both parts together are longer than "
     "`order`. Then validation measures what the net knows by heart.",
@@ -140,15 +121,11 @@ def steps() -> list[Sequence[Any]]:
     return cases
 
 
-def loss_and_weights(returned: Any, args: Sequence[Any]) -> Tensor:
-    """What counts of a step: the loss it returns (infinity where that is no number), and the weights it leaves."""
+def loss_and_weights(returned: Any, args: Sequence[Any]) -> dict[str, Any]:
+    """What counts of a step: the loss it returns (None where that is no number), and the weights it leaves."""
     number = isinstance(returned, float) or (isinstance(returned, Tensor) and returned.ndim == 0)
-    weights = [parameter.detach().flatten() for parameter in args[0].parameters()]
-    return torch.cat([torch.tensor([float(returned) if number else float("inf")]), *weights])
-
-
-def step_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
-    return told_apart(training_step, loss_and_weights(returned, after), before, loss_and_weights)
+    weights = [parameter.detach() for parameter in args[0].parameters()]
+    return {"other": weights, "no-loss": float(returned) if number else None}
 
 
 def without_loss(*args: Any) -> None:
@@ -160,7 +137,7 @@ training_step = Exercise(
     praise="three nets, two of them with old gradients: loss and new weights are the reference's.",
     right=descend,
     cases=steps,
-    problem=step_problem,
+    view=loss_and_weights,
 )
 training_step.slip("old-gradients", "For a net without gradients it is right. The others had some already, and "
     "`backward` adds to them: each step repeats the earlier ones. Clear them before `backward`.",
