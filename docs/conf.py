@@ -39,6 +39,11 @@ html_math_renderer = "mathml"
 html_static_path = ["pages/static", "../resnet_lib/widgets/front/explorer.css"]
 html_css_files = ["explorer.css", "pages.css"]
 html_js_files = [("explorer.js", {"defer": "defer", "priority": 900})]  # after what explorers look up
+# The theme says "auto" until its own script has run, and "auto" has no borders: code would grow after the first paint.
+CHOOSE_THEME = """
+if (document.documentElement.dataset.theme === "auto")
+  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+"""
 templates_path = ["pages/templates"]
 html_sidebars = {"**": ["contents.html"]}
 html_theme_options = {
@@ -96,6 +101,7 @@ def finish(app: Any, problem: Exception | None) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
+    app.add_js_file(None, body=CHOOSE_THEME, priority=0)
     app.add_html_math_renderer("mathml", (maths.inline, None), (maths.block, None))
     app.connect("source-read", read)
     app.connect("html-page-context", add_grids)

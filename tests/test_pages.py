@@ -7,6 +7,7 @@ import base64
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,7 +69,8 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
 
 
-def opened_page(chromium: Any, folder: Path, name: str, **options: Any) -> Opened:
+def opened_page(chromium: Any, folder: Path, name: str, late: str = "", **options: Any) -> Opened:
+    """`late` is a pattern of files that take a second."""
     settings = {"viewport": {"width": 1300, "height": 1000}, "color_scheme": "light", **options}
     page = chromium.new_page(reduced_motion="reduce", **settings)  # colours change at once
     opened = Opened(page, name)
@@ -76,6 +78,8 @@ def opened_page(chromium: Any, folder: Path, name: str, **options: Any) -> Opene
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))
     page.on("console", lambda said: said.type in ("error", "warning") and opened.complaints.append(said.text))
     page.add_init_script(SHIFTS)
+    if late:
+        page.route(late, lambda route: (time.sleep(1), route.continue_()))
     page.goto((folder / name).as_uri())
     return opened
 
@@ -184,6 +188,16 @@ def from_elsewhere(opened: Opened) -> list[str]:
 @pytest.mark.parametrize("rule", [pictures, headings, links, shifts, barriers], ids=lambda rule: rule.__name__)
 def test_page(opened: Opened, rule: Callable) -> None:
     assert rule(opened) == []
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["docs/editions.html", "notebooks/00_start_here.html"])
+def test_nothing_moves_when_scripts_come_late(chromium: Any, folder: Path, name: str) -> None:
+    """As on a slow machine, which paints the page before the theme's script has run."""
+    for scheme in ("light", "dark"):
+        opened = opened_page(chromium, folder, name, late="**/*theme.js*", color_scheme=scheme)
+        assert shifts(opened) == []
+        opened.page.close()
 
 
 @needs_browser
