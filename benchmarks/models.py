@@ -152,9 +152,10 @@ def in_a_process(function: str, **arguments: object):
             f"import json, sys; from benchmarks.models import {function} as call\n"
             "print(json.dumps(call(**json.loads(sys.argv[1]))))"
         )
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
+    # By default glibc decides from what was freed before where the next piece goes, so a peak would be chance.
+    environment = os.environ | ({"MALLOC_MMAP_THRESHOLD_": "1000000"} if function == "weigh" else {})
+    command = [sys.executable, "-c", code, json.dumps(arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -198,9 +199,8 @@ def main(argv: list[str]) -> int:
         def weight(*case: str, name: str = name, batch: int = batch, weights: dict = weights) -> float:
             if case not in weights:
                 who, mode, setting = case
-                weights[case] = median(  # where malloc finds room is chance, and moves the peak by some per cent
-                    in_a_process("weigh", name=name, who=who, mode=mode, setting=setting, batch=batch, size=size)
-                    for _ in range(5)
+                weights[case] = in_a_process(
+                    "weigh", name=name, who=who, mode=mode, setting=setting, batch=batch, size=size
                 )
             return weights[case]
 

@@ -23,7 +23,7 @@ from resnet_lib.widgets.plots import Plot, strip
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ROOT / "docs" / "lesson-times.json"  # `python lab.py run --record` writes it
-SPEEDS = ROOT / "docs" / "training-speed.txt"  # `python -m benchmarks training --record` writes it
+SPEEDS = ROOT / "docs" / "speed"  # `python -m benchmarks NAME --record` writes NAME.txt
 PICTURE = ROOT / "docs" / "images" / "degradation.png"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLOORS = ("models", "data", "training", "probes", "experiments", "widgets")
@@ -127,6 +127,11 @@ def seeds_table(columns: dict[str, tuple[str, Callable[[dict], float], str]]) ->
     return "\n".join(rows)
 
 
+def printed(benchmark: str) -> str:
+    """What a benchmark printed when it was last recorded."""
+    return (SPEEDS / f"{benchmark}.txt").read_text(encoding="utf-8").rstrip()
+
+
 def controls_table() -> str:
     """Training error of the short recipe at its end, in %, of every net whose start, rate or optimizer was varied."""
     rows = ["| experiment | net: mean (smallest to largest), seeds |", "|---|---|"]
@@ -226,7 +231,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
     ROOT / "docs" / "training.md": {
         "agreement": agreement_tables,
         "controls": controls_table,
-        "speed": lambda: SPEEDS.read_text(encoding="utf-8").rstrip(),
+    },
+    ROOT / "docs" / "speed.md": {
+        "training": lambda: printed("training"),
+        **{name: lambda name=name: f"```text\n{printed(name)}\n```" for name in ("models", "widgets")},
     },
 }
 
