@@ -162,7 +162,7 @@ def hooks_that_stay(model, layers, images, labels):
     return found
 
 
-@wrong("output_gradients", "last-first")
+@wrong("output_gradients", "reversed")
 def in_the_order_of_the_way_back(model, layers, images, labels):
     return seen_on_the_way_back(model, layers, images, labels)[::-1]
 
