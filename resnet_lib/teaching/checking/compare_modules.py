@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from resnet_lib.teaching.checking.match_weights import Shape, fill, shape_of, shapes_of
+from resnet_lib.teaching.checking.relations import relation
 from resnet_lib.teaching.checking.trace import LAYERS, Case, Observation, Step, Unfilled, observe, parting, watch
 from resnet_lib.teaching.checking.words import Mistake, describe
 
@@ -284,4 +285,5 @@ def _in_words(exercise: Exercise, bad: Observation, parted: str) -> Mistake:
         return Mistake("batch-axis-lost" if lost else "wrong-shape")
     if parted == "eval":
         return Mistake("eval-differs")
-    return Mistake("layers" if bad.layers != right.layers else "order")
+    other = "layers" if bad.layers != right.layers else "order"
+    return relation(bad.outputs, right.outputs) or Mistake(other)

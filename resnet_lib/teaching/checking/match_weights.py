@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from resnet_lib.teaching.checking.compare_functions import noise
+from resnet_lib.teaching.checking.values import noise
 
 Shape = tuple[int, ...]
 

@@ -66,6 +66,11 @@ def _use_environment(before: dict[str, str]) -> None:
     os.environ.update(before)
 
 
+def _use_handler(handler: Any) -> None:
+    if handler is not None and _on_main():
+        signal.signal(signal.SIGINT, handler)
+
+
 SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (random.getstate, random.setstate),
     (np.random.get_state, np.random.set_state),
@@ -80,7 +85,7 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     (os.getcwd, os.chdir),
     (lambda: dict(os.environ), _use_environment),
-    (lambda: signal.getsignal(signal.SIGINT), lambda handler: _on_main() and signal.signal(signal.SIGINT, handler)),
+    (lambda: signal.getsignal(signal.SIGINT), _use_handler),
 ]
 
 

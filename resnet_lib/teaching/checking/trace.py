@@ -15,9 +15,9 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from resnet_lib.teaching.checking.compare_functions import close, finite, gradients_of, honest, noise
 from resnet_lib.teaching.checking.match_weights import Shape, fill, gist, shapes_of
 from resnet_lib.teaching.checking.sandbox import Guard, call, is_stub
+from resnet_lib.teaching.checking.values import close, finite, gradients_of, honest, noise
 from resnet_lib.teaching.checking.words import Mistake, describe, kind
 
 PASSES = ((True, 1), (True, 2), (False, 1), (False, 1))  # in train mode or not, with which input

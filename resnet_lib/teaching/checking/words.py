@@ -21,32 +21,22 @@ class Mistake(Exception):
 # fmt: off
 COMMON = {
     # handed over
-    "untouched": "Nothing is written yet: this is the stub as it came. Write your answer there, run that cell, then "
-    "run this one.",
+    "untouched": "Nothing is written yet: this is the stub as it came. Write your answer there and run that cell.",
     "not-callable": "This is {got}. The check needs the thing itself, to call it: `{signature}`.",
-    "instance": "This is a module that has already been built. Hand over the class or function, without calling it: "
-    "`{signature}`.",
-    "signature": "It cannot be called as `{signature}`: it takes ({got}). The check passes its arguments by position, "
-    "in that order.",
-    "forgets-self": "`{name}` does not take `self`. Python hands a method the object first, so every method of a class "
-    "starts with it.",
+    "instance": "This module has been built already. Hand over the class or function itself: `{signature}`.",
+    "signature": "It cannot be called as `{signature}`, with arguments by position: it takes ({got}).",
+    "forgets-self": "`{name}` does not take `self`. Python hands every method of a class the object first.",
     "misspelt-method": "There is a method called `{name}`. Python looks for `{wanted}`, so yours is never called.",
-    "no-super-init": "`super().__init__()` is missing, or comes after the first layer. nn.Module needs it before it "
-    "can hold layers.",
-    "no-forward": "There is no `forward`, so the module cannot be called. Look for a misspelt name or wrong "
-    "indentation.",
+    "no-super-init": "`super().__init__()` is missing, or comes too late: nn.Module needs it before the first layer.",
+    "no-forward": "There is no `forward`. Look for a misspelt name or wrong indentation.",
     # running
     "endless": "It did not return in time. Look for a loop whose condition never becomes false.",
     "interrupted": "Interrupted. Nothing was judged.",
-    "unexpected": "The check itself stumbled over this object: {error}. That is rare; look for anything unusual, such "
-    "as a replaced method.",
+    "unexpected": "The check itself stumbled over this object: {error}. Look for a replaced method or the like.",
     "raises": "With {doing} it raises {error}{at}.",
-    "raises-later": "It worked once and raised when called again: {error}{at}. A module must not use up or change what "
-    "the next call needs.",
-    "layer-not-called": "A layer turned up where a tensor belongs{at}. `nn.ReLU(x)` builds a layer and takes x for its "
-    "first setting. Build the layer once, with its brackets, then call it on x.",
-    "mutable-default": "A list in the signature of `{name}` is made once and shared by all objects: the second one "
-    "finds what the first put there. Make the list inside the method.",
+    "raises-later": "It worked once and raised when called again: {error}{at}. What has been used up or changed?",
+    "layer-not-called": "A layer turned up where a tensor belongs{at}. Build it once, `nn.ReLU()`, then call it on x.",
+    "mutable-default": "A list in the signature of `{name}` is shared by all objects. Make the list inside the method.",
     # returned
     "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
     "prints": "It prints its result and returns None. Use `return`: what is printed cannot be used.",
@@ -54,30 +44,24 @@ COMMON = {
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
     "odd-tensor": "It returns a tensor that the check cannot calculate with: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",
-    "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one from a generator, and "
-    "`list(found.values())` of a dictionary.",
+    "not-a-list": "A list is wanted; for {case} it returns {given}. `list(…)` makes one, of `found.values()` too.",
     "not-a-dict": "A dictionary is wanted; for {case} it returns {given}.",
     "not-a-string": "A string is wanted; for {case} it returns {given}.",
     "not-a-bool": "True or False is wanted; for {case} it returns {given}. A comparison, such as `!=`, gives one.",
     "not-a-number": "One number is wanted; for {case} it returns {given}.",
     "wrong-keys": "The keys of the dictionary are not the right ones. Missing: {missing}. Too many: {extra}.",
     "wrong-entry": "The keys are right. The value of {name} is not.",
-    "tensors-for-floats": "The numbers are right, but they are tensors, which keep a graph and its memory alive. Plain "
-    "floats are asked for: `.item()` gives one.",
+    "tensors-for-floats": "The numbers are right, but tensors, which keep a graph alive. `.item()` gives a float.",
     "a-float": "It gives {given} as a float. What is counted is an int: use //.",
-    "wrong-dtype": "The values are right, but their type is {dtype} where x has float32. Such a tensor takes twice the "
-    "memory, or does not fit the next layer. Look for NumPy arrays and for `dtype=`.",
+    "wrong-dtype": "The values are right, but of type {dtype}, not float32. Look for NumPy arrays and `dtype=`.",
     "wrong-shape": "For {case} the result has shape {given_shape}; it should be {wanted_shape}.",
     "wrong-length": "For {case} it returns {yours} values; there should be {right}.",
     "wrong-value": "For {case} it returns {given}, which is not right.",
     "wrong-values": "For {case} the shape is right, but {share} of the values are not.",
     "constant": "It returns {given}, whatever it is given. Compute the result from the arguments.",
-    "nearly": "For {case} the result is near the right one but not equal to it: it is off by less than 3 %. Look for "
-    "rounding, a finite difference, or a term that is small here.",
-    "nan": "With {case} the result holds NaN or infinity. Look for a division by zero, a root of something negative, "
-    "or memory that was never filled.",
-    "unsteady": "Called twice with the same input, it gives two different results. Look for random numbers, or for "
-    "something that counts the calls.",
+    "nearly": "For {case} the result is off by less than 3 %. Look for rounding, a finite difference, or a small term.",
+    "nan": "With {case} the result holds NaN or infinity. Look for a division by zero or memory never filled.",
+    "unsteady": "Called twice with the same input, it gives two results. Look for random numbers or counted calls.",
     # values that stand in a simple relation to the right ones
     "one-too-many": "It is one too many. Look at where you start or stop counting.",
     "one-too-few": "It is one too few. Look at where you start or stop counting.",
@@ -99,8 +83,7 @@ COMMON = {
     "rounded": "The values are rounded. Return them as they are.",
     "reversed": "The values are right but in reverse order.",
     "reordered": "The right values are there, but in other places.",
-    "axes-permuted": "The values are right, but the axes are in another order: {axes} where (0, 1, …) is wanted. "
-    "Compare the shapes, {given_shape} and {wanted_shape}, and look at what is transposed.",
+    "axes-permuted": "The values are right, but the axes are in the order {axes}. Look at what is transposed.",
     "flipped": "The values are right, but axis {axis} runs backwards.",
     "first-missing": "The first value is missing: {yours} where there should be {right}.",
     "last-missing": "The last value is missing: {yours} where there should be {right}.",
@@ -116,85 +99,58 @@ COMMON = {
     "count-for-list": "It returns how many values there are. The values are wanted, in a list.",
     "nested": "The values are right, but wrapped once more.",
     "a-string": "It returns text. A number is wanted.",
-    "batch-axis-lost": "An axis is gone: for {case} the result has shape {given_shape}; it should be {wanted_shape}. "
-    "Look for `squeeze` or an index that removes an axis of size 1.",
-    "axis-too-many": "There is an axis too many: for {case} the result has shape {given_shape}; it should be "
-    "{wanted_shape}. Look for `keepdim=True`, `unsqueeze` or a slice where an index is meant.",
+    "batch-axis-lost": "An axis is gone: {given_shape} where {wanted_shape} is wanted. Look for `squeeze` or an index.",
+    "axis-too-many": "There is an axis too many: {given_shape} where {wanted_shape} is wanted. Look for `keepdim`.",
     "one-case": "All other cases are right. For {case} it returns {given}, which is not.",
     # side effects
-    "changes-input": "With {case} it changed its input. Whoever still holds that tensor, the shortcut for one, now "
-    "sees different values. Look for `+=`, `relu_`, `inplace=True`.",
-    "changes-list": "With {case} it changed the {what} that it was given. Whoever still uses it has lost the original "
-    "for good. Leave it alone, or change a copy.",
-    "changes-mode": "The net that was handed over is left in {mode} mode. Whoever trains it "
-    "next meets a batch norm that behaves differently. Leave the mode as it was.",
+    "changes-input": "With {case} it changed its input, which others still hold. Look for `+=`, `relu_`, `inplace`.",
+    "changes-list": "With {case} it changed the {what} that it was given. Leave it alone, or change a copy.",
+    "changes-mode": "The net that was handed over is left in {mode} mode. Leave the mode as it was.",
     "changes-weights": "It changed weights of the net that was handed over ({what}). It should only look.",
-    "changes-statistics": "It moved the running statistics of the net that was handed over ({what}), or changed its "
-    "momentum. In eval mode a batch norm leaves them alone.",
+    "changes-statistics": "It moved the running statistics of the net that was handed over, or its momentum ({what}).",
     "changes-learning": "It changed `requires_grad` of the net's weights ({what}). Leave it as it was.",
-    "leaves-gradients": "It left gradients in the net that was handed over ({what}): the next `backward` adds to them. "
-    "Clear them, or use `torch.autograd.grad`.",
-    "leaves-hooks": "A hook is still on the net that was handed over, and runs in every later pass. Keep the handle of "
-    "`register_…_hook` and call its `remove()`.",
+    "leaves-gradients": "It left gradients in the net that was handed over ({what}). The next `backward` adds to them.",
+    "leaves-hooks": "A hook is still on the net that was handed over. Keep the handle, and call its `remove()`.",
     "changes-layers": "It changed the layers of the net that was handed over ({what}). It should only look.",
     # changes that are asked for
     "nothing-changed": "The net came out as it went in. Change it in place; what you return is ignored.",
     "changes-a-copy": "You changed a copy and returned it. Change the net that was handed over.",
     "changed-wrongly": "Afterwards {name} is not what it should be, the first of {count} such differences.",
-    "in-place": "Autograd cannot go back: a tensor that it needs was changed in place after it was used. Look for "
-    "`+=`, `*=`, `relu_`, `inplace=True`.",
-    "no-gradient": "The result is cut off from what it was computed from: no gradient flows back. Look for `detach`, "
-    "`.data`, `no_grad` or a detour through NumPy.",
-    "gradient": "The values are right, the gradients are not. Look for `detach`, `.data`, or a value used as a "
-    "constant.",
+    "in-place": "A tensor that autograd needs was changed in place. Look for `+=`, `*=`, `relu_`, `inplace=True`.",
+    "no-gradient": "No gradient flows back. Look for `detach`, `.data`, `no_grad` or a detour through NumPy.",
+    "gradient": "The values are right, the gradients are not. Look for `detach` or `.data`.",
     # modules
-    "no-parameters": "The module has no parameters that learn. Make the layers in `__init__`, as attributes of the "
-    "module.",
+    "no-parameters": "No parameter learns. Make the layers in `__init__`, as attributes of the module.",
     "nothing-runs": "forward returns x as it came: no layer runs in it yet.",
-    "plain-list": "Layers are kept in a plain Python {kind} (`self.{name}`). nn.Module does not find them there: they "
-    "are in no state dict and no optimiser. Use nn.ModuleList or nn.Sequential.",
-    "layers-in-forward": "forward makes new layers at every call, with new weights, so nothing that they learn is "
-    "kept. Make them in `__init__`.",
+    "plain-list": "Layers are kept in a plain {kind} (`self.{name}`), which hides them. Use nn.ModuleList.",
+    "layers-in-forward": "forward makes new layers at every call, so nothing is learned. Make them in `__init__`.",
     "parameters": "The parameters are not those of the task: {given_count} instead of {wanted_count}, {off}. Too many: "
     "{extra}. Missing: {missing}.",
-    "unused-layer": "All is right, but there are layers that forward never uses. They cost memory, get no gradient, "
-    "and end up in the saved weights: {extra}.",
+    "unused-layer": "All is right, but some layers are never used, and end up in the saved weights: {extra}.",
     "unused-lazy": "There is a lazy layer that forward never uses, so its weights never get a shape.",
     "layers": "The parameters fit, but the layers that run do not. Yours for {case}: {given_layers}. Wanted: "
     "{wanted_layers}.",
     "order": "For {case} the layers that run are the right ones, but the values differ. Compare your forward with the "
     "formula, step by step: what goes into each layer, and what is added to what?",
-    "gradient-differs": "The outputs are right, the gradients are not. Look for `detach`, `.data`, or a layer that is "
-    "used as a constant.",
-    "eval-differs": "It is right in train mode and wrong in eval mode. Do your layers depend on `self.training`, or "
-    "does one norm run more often than it should?",
+    "gradient-differs": "The outputs are right, the gradients are not. Look for `detach` or `.data`.",
+    "eval-differs": "It is right in train mode, wrong in eval mode. Is `self.training` asked, or a norm run twice?",
     # seen in the layers that ran
     "dropout": "There is dropout. The ResNets of the papers have none; batch norm regularises them.",
-    "other-norm": "There is a norm other than batch norm. GroupNorm and its relatives average over different axes and "
-    "need no running statistics.",
+    "other-norm": "There is a norm other than batch norm, which averages over different axes.",
     "other-activation": "There is an activation other than ReLU.",
-    "ends-in-softmax": "There is a softmax. A net returns logits, and inside a block nothing is normalised over "
-    "classes: cross-entropy has a softmax inside.",
+    "ends-in-softmax": "There is a softmax. A net returns logits: cross-entropy has a softmax inside.",
     "dilated": "A convolution is dilated ({given}): its kernel reaches past its neighbours. Here none is.",
-    "grouped": "A convolution has {given} groups, so an output channel sees only some of the input channels. Here each "
-    "sees all of them: groups=1.",
+    "grouped": "A convolution has {given} groups. Here each output channel sees all input channels: groups=1.",
     "padding-mode": "The border is filled by {given}. Here it is filled with zeros, as nn.Conv2d does by default.",
-    "norm-frozen": "A batch norm uses its running statistics although the module is in train mode. Look for "
-    "`training=` in F.batch_norm (False by default) or an `eval()` inside the module.",
-    "norm-always-trains": "A batch norm uses the batch's statistics in eval mode too, so a result depends on the other "
-    "images. Hand `training=self.training` to F.batch_norm, or use nn.BatchNorm2d.",
-    "no-running-statistics": "The batch norms keep no running statistics, so in eval mode a result depends on the "
-    "other images of the batch. Leave out track_running_stats=False.",
+    "norm-frozen": "A batch norm uses its running statistics in train mode. Look for `training=` or an `eval()`.",
+    "norm-always-trains": "A batch norm uses the batch's statistics in eval mode. Hand it `training=self.training`.",
+    "no-running-statistics": "The batch norms keep no running statistics. Leave out track_running_stats=False.",
     "wrong-eps": "A batch norm has eps {given} instead of {wanted}. It loads and trains, but the logits differ.",
-    "wrong-momentum": "A batch norm has momentum {given} instead of {wanted}. In PyTorch it is the weight of the *new* "
-    "batch; Keras counts the other way round.",
-    "average-for-max": "An average pool runs where a max-pool is wanted: the maximum keeps what a filter found; the "
-    "average blurs it.",
-    "max-for-average": "A max-pool runs where an average is wanted.",
+    "wrong-momentum": "A batch norm has momentum {given} instead of {wanted}: here, the weight of the *new* batch.",
+    "average-for-max": "An average pool, which blurs what a filter found, runs where a max-pool is wanted.",
     "no-pool": "A max-pool is missing: {given_layers} ran, {wanted_layers} are wanted.",
     "pool-window": "The max-pool is {given}; it should be {wanted}: overlapping windows.",
-    "unpadded": "A {given} convolution has padding {yours}, so the image shrinks at its border; {right} keeps its size "
-    "apart from the stride.",
+    "unpadded": "A {given} convolution has padding {yours}; {right} keeps the image's size apart from the stride.",
     "wrong-kernels": "The convolutions are {given}; they should be {wanted}.",
     "strides": "The convolutions stride by {given}, in the order in which they run; wanted: {wanted}.",
 }
