@@ -20,15 +20,17 @@ project = "Residual networks, measured"
 copyright = "the project's contributors. Code: MIT; text and figures: CC BY 4.0"
 extensions = ["myst_nb"]
 root_doc = "README"
-PATTERNS = {
-    "Lessons": ("notebooks/*.ipynb",),
-    "About the course": ("docs/*.md", "*.md"),
-    "Data": ("resnet_lib/data/*/README.md",),
+CONTENTS = {
+    "Lessons": ["notebooks/*.ipynb"],
+    "About the course": ["*.md", "docs/*.md"],
+    "Data": ["resnet_lib/data/*/README.md"],
 }
-include_patterns = [pattern for patterns in PATTERNS.values() for pattern in patterns]
+include_patterns = [pattern for patterns in CONTENTS.values() for pattern in patterns]
 exclude_patterns = [".*", "build", "dist", "**/.*"]
 
 nb_execution_mode = "off"  # the outputs are committed
+nb_merge_streams = True
+nb_code_prompt_show, nb_code_prompt_hide = "Show the solution", "Hide the solution"
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
@@ -62,14 +64,11 @@ html_use_index = False
 
 
 def contents() -> str:
-    """A table of contents for the sidebar, with every page there is."""
-    blocks = []
-    for caption, patterns in PATTERNS.items():
-        paths = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
-        pages = [path.relative_to(ROOT).with_suffix("").as_posix() for path in paths]
-        if names := "\n".join(page for page in pages if page != root_doc):
-            blocks.append(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{names}\n```\n")
-    return "".join(blocks)
+    """A table of contents for the sidebar, with every page but the one that it stands on."""
+    listed = {caption: "\n".join(pattern.rpartition(".")[0] for pattern in some) for caption, some in CONTENTS.items()}
+    return "".join(
+        f"\n```{{toctree}}\n:hidden:\n:glob:\n:caption: {c}\n\n{names}\n```\n" for c, names in listed.items()
+    )
 
 
 def read(app: Any, page: str, source: list[str]) -> None:

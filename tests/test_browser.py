@@ -39,7 +39,7 @@ class Slow(Explorer):
     draw = staticmethod(lambda result: picture("Slow", f"answer {result}", 120, text(30, 60, f"answer {result}")))
     describe = staticmethod(lambda result: f"answer {result}")
 
-slow = Slow([Control("wait", "wait", "slider", tuple(range(20)))])
+slow = Slow(Control("wait", "wait", "slider", tuple(range(20))))
 slow"""
 CELLS = [
     "import resnet_lib as rl\nfrom resnet_lib.teaching import Predict, Quiz\nfrom resnet_lib.widgets import LiveCurve",

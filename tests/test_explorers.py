@@ -24,7 +24,7 @@ from resnet_lib.training.history import History
 from resnet_lib.widgets import architecture, gradient_flow, landscape, lesions, paths, replay, shipped, shortcut
 from resnet_lib.widgets.explorer import PIN, Control, Explorer, Still, undisturbed_learner
 from resnet_lib.widgets.front import VIEW, Front, switch_on_colab
-from resnet_lib.widgets.grids import DRAWN, Packed, grid_of, load_packed, number_of, values_of
+from resnet_lib.widgets.grids import DRAWN, grid_of, load_packed, packed, unpacked, values_of
 from resnet_lib.widgets.svg import resolved
 
 EXPLORERS: dict[str, Callable[[], Explorer]] = {
@@ -277,8 +277,7 @@ every_grid = pytest.mark.parametrize("explorer", GRIDS.values(), ids=GRIDS)
 @every_grid
 def test_grid_is_what_the_library_computes(explorer: Explorer) -> None:
     """Every setting of every explorer is drawn anew: `python -m resnet_lib.widgets` writes them."""
-    packed = load_packed(explorer.grid_name)
-    assert packed is not None and packed.grid == Packed(Packed.of(grid_of(explorer)).packed).grid
+    assert unpacked(load_packed(explorer.grid_name)) == unpacked(packed(grid_of(explorer)))
 
 
 @every_grid
@@ -330,7 +329,8 @@ def test_a_second_result_that_is_no_layer_is_refused(monkeypatch: pytest.MonkeyP
 def test_the_last_control_may_depend_on_the_others() -> None:
     listed = values_of(list(rl.ArchitectureExplorer().settings()))
     assert tuple(listed["part"]) == rl.ArchitectureExplorer().controls["part"].values  # ResNet-152 has all parts
-    assert number_of({"net": "18", "version": "V1.5", "part": "stem"}, listed) == len(listed["part"]) + 1
+    grid = rl.ArchitectureExplorer().grid
+    assert grid is not None and grid.number({"net": 0, "version": 1, "part": 1}) == len(listed["part"]) + 1
 
 
 def test_two_explorers_do_not_disturb_each_other() -> None:
@@ -361,8 +361,8 @@ def test_shortcut_counts_are_those_of_the_whole_block() -> None:
         )
         result = shortcut.compute(*setting)
         assert result.error is None
-        assert result.block_parameters == rl.count_parameters(block)
-        assert result.block_macs == rl.count_macs(block, (in_channels, size, size))
+        assert result.parameters == (rl.count_parameters(block.downsample), rl.count_parameters(block))
+        assert result.macs == tuple(rl.count_macs(net, (in_channels, size, size)) for net in (block.downsample, block))
 
 
 def test_shortcut_channels_are_what_the_modules_carry() -> None:
@@ -387,12 +387,11 @@ def test_shortcut_errors_are_the_real_ones_and_their_fixes_work() -> None:
 
 @pytest.mark.parametrize("version", architecture.VERSIONS)
 @pytest.mark.parametrize("net", architecture.NETS)
-def test_architecture_is_the_cost_table_of_the_whole_net(net: str, version: str) -> None:
+def test_architecture_is_the_net_s(net: str, version: str) -> None:
     with torch.device("meta"):
         whole = rl.build(architecture.config_of(net, version))
     view = architecture.view(net, version)
-    assert view.table.rows == rl.cost_table(whole).rows
-    assert architecture.field(view) == rl.receptive_field(whole)
+    assert view.table.total == rl.cost_table(whole).total and architecture.field(view) == rl.receptive_field(whole)
 
 
 @pytest.mark.parametrize("net", architecture.NETS)
@@ -513,8 +512,8 @@ def test_recorded_lesions_are_what_the_shipped_net_does() -> None:
     with rl.lesion(net, delete=["layer1.1", "layer3.2"]):
         error = rl.evaluate(net, data).error
     result = lesions.compute(layer1_1=True, layer3_2=True)
-    assert result.residual == pytest.approx(error, abs=2e-3) and result.deleted == ("layer1.1", "layer3.2")
-    assert lesions.compute(layer2_0=True).plain is None
+    assert result.errors[0] == pytest.approx(error, abs=2e-3) and result.deleted == ("layer1.1", "layer3.2")
+    assert lesions.compute(layer2_0=True).errors[1] is None
     assert len(load_grid("lesions")["residual-20"]["errors"]) == 512
 
 
@@ -573,7 +572,7 @@ def test_replay_of_runs_without_epochs() -> None:
 def test_replay_of_runs_shorter_than_the_frames() -> None:
     explorer = rl.TrainingReplay({"plain-8": history([0.5, 0.25, 0.25])})
     assert "plain-8" in explorer.text and "Error" not in explorer.text
-    assert replay.curves_of({"a": history([0.5] * 150)}, "x")[0][1] == (0.5,) * 50
+    assert replay.compute({"a": history([0.5] * 150)}, "live", "x", 1).curves["a"] == (0.5,) * 50
 
 
 def test_explorers_have_no_public_surprises() -> None:

@@ -13,7 +13,7 @@ from resnet_lib.widgets import blocks_figure, bottleneck_figure, columns_figure,
 from resnet_lib.widgets.explorer import Still
 from resnet_lib.widgets.figures import neighbours
 from resnet_lib.widgets.plots import lines
-from resnet_lib.widgets.svg import BLUE, VERMILION
+from resnet_lib.widgets.style import BLUE, VERMILION
 
 SVG = "{http://www.w3.org/2000/svg}"
 WAVE = [math.sin(place / 20) for place in range(100)]

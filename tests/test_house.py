@@ -37,7 +37,7 @@ BUDGETS = {
     "training": 780,
     "probes": 1_050,
     "experiments": 1_500,
-    "widgets": 2_850,
+    "widgets": 2_520,
     "teaching.checking": 1_985,
     "teaching.checks": 7_000,
 }

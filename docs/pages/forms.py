@@ -4,27 +4,27 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnet_lib.teaching.quiz import Predict, Quiz
-from resnet_lib.widgets.explorer import Explorer
+from resnet_lib.widgets.explorer import Explorer, Still
 from resnet_lib.widgets.front import HERE
-from resnet_lib.widgets.grids import Packed, grid_of
-from resnet_lib.widgets.svg import escape, resolved, tag
+from resnet_lib.widgets.grids import grid_of, packed
+from resnet_lib.widgets.svg import escape, tag
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """A grid as JavaScript, because a page that was opened as a file may load a script but no other file."""
 
     name: str
-    packed: bytes
+    text: str
 
-    @property
-    def text(self) -> str:
-        data = base64.b64encode(self.packed).decode()
-        return f'(window.resnetGrids ??= {{}})["{self.name}"] = "{data}";\n'
+
+def script_of(explorer: Explorer) -> Script:
+    """The grid that was shipped, or a new one."""
+    grid = explorer.packed or packed(grid_of(explorer))
+    name = f"{type(explorer).__name__}-{hashlib.sha256(grid).hexdigest()[:8]}"
+    return Script(name, f'(window.resnetGrids ??= {{}})["{name}"] = "{base64.b64encode(grid).decode()}";\n')
 
 
 def front_script() -> str:
@@ -38,13 +38,6 @@ def front_script() -> str:
 def place_for(spec: dict[str, Any], state: dict[str, Any], identifier: str, inside: str, grid: str = "") -> str:
     values = json.dumps({"spec": spec, "state": state, "grid": grid}, ensure_ascii=False)
     return tag("div", inside, class_="resnet-front", id=identifier, data_front=values)
-
-
-def script_of(explorer: Explorer) -> Script:
-    """The grid that was shipped, or a new one."""
-    packed = explorer.packed or Packed.of(grid_of(explorer))
-    digest = hashlib.sha256(packed.packed).hexdigest()[:8]
-    return Script(f"{type(explorer).__name__}-{digest}", packed.packed)
 
 
 def explorer_html(explorer: Explorer, grid: str, identifier: str) -> str:
@@ -70,6 +63,5 @@ def still_html(drawing: str | None, words: str) -> str:
     """A picture with its sentence, for what can't work without a kernel."""
     if drawing is None:
         return tag("p", escape(words), class_="resnet-said")
-    data = base64.b64encode(resolved(drawing).encode()).decode()
-    image = tag("img", src=f"data:image/svg+xml;base64,{data}", alt=words, width=900)
-    return tag("figure", image, tag("figcaption", escape(words)))
+    shown = Still(drawing, words)._repr_mimebundle_()["text/html"]
+    return tag("figure", shown, tag("figcaption", escape(words)))

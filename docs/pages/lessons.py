@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
+import resnet_lib as rl
 from pages.forms import Script, comparison_html, explorer_html, questions_html, script_of, still_html
 from resnet_lib import widgets
 from resnet_lib.teaching.quiz import Predict, Quiz
 from resnet_lib.widgets.explorer import Explorer
 from resnet_lib.widgets.front import VIEW
 
-EXPLORERS = [kind for kind in vars(widgets).values() if isinstance(kind, type) and issubclass(kind, Explorer)]
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (*EXPLORERS, Quiz, Predict, widgets.LiveCurve)}
+KINDS = {name: getattr(widgets, name) for name in widgets.__all__} | {"rl": rl, "Quiz": Quiz, "Predict": Predict}
 
 
 def page_of(lesson: NotebookNode) -> list[Script]:
@@ -31,8 +32,8 @@ def page_of(lesson: NotebookNode) -> list[Script]:
     grids: list[Script] = []
     predictions: dict[str, Predict] = {}
     for number, (cell, call) in enumerate(zip(cells, calls_shown(cell.source for cell in cells), strict=True), 1):
-        fold(cell)
-        merge_streams(cell)
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):  # what is folded in JupyterLab is folded on the page
+            cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
         for output in cell.outputs:
             if VIEW in output.get("data", {}):
                 shown = made_by(call)
@@ -44,36 +45,24 @@ def page_of(lesson: NotebookNode) -> list[Script]:
     return grids
 
 
-def calls_shown(sources: Iterable[str]) -> Iterator[ast.Call | None]:
+def calls_shown(sources: Iterable[str]) -> Iterator[ast.expr | None]:
     """For each cell, the call that made what its last line shows."""
     named: dict[str, ast.expr] = {}
     for source in sources:
-        try:
-            body = ast.parse(source).body
-        except SyntaxError:  # a magic command
-            body = []
-        for node in body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                named[node.targets[0].id] = node.value
+        body = [] if source.startswith("%") else ast.parse(source).body  # a magic command
+        named |= {ast.unparse(node.targets[0]): node.value for node in body if isinstance(node, ast.Assign)}
         shown = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
         if isinstance(shown, ast.Call) and isinstance(shown.func, ast.Attribute) and shown.func.attr == "show":
             shown = shown.func.value
-        if isinstance(shown, ast.Name):
-            shown = named.get(shown.id)
-        yield shown if isinstance(shown, ast.Call) else None
+        yield named.get(shown.id) if isinstance(shown, ast.Name) else shown
 
 
-def made_by(call: ast.Call | None) -> Any:
-    """What a call makes: None if it is of no known kind, or if its arguments are results of other cells."""
-    kind = KINDS.get(getattr(call.func, "attr", "") or getattr(call.func, "id", "")) if call else None
-    if call is None or kind is None:
-        return None
+def made_by(call: ast.expr | None) -> Any:
+    """What a call makes: None if its arguments are results of other cells."""
     try:
-        arguments = [ast.literal_eval(argument) for argument in call.args]
-        options = {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
-    except ValueError:
+        return call and eval(ast.unparse(call), dict(KINDS))
+    except NameError:
         return None
-    return kind(*arguments, **options)
 
 
 def html_of(shown: Any, data: dict[str, str], identifier: str, grids: list[Script]) -> str:
@@ -98,31 +87,13 @@ def move(explorer: Explorer, said: str) -> None:
         raise ValueError(f"no setting of {type(explorer).__name__} says what the lesson shows; run it again: {said}")
 
 
-def fold(cell: NotebookNode) -> None:
-    """What is folded in JupyterLab is folded on the page."""
-    if cell.metadata.get("jupyter", {}).get("source_hidden"):
-        cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
-        cell.metadata.mystnb = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
-
-
-def merge_streams(cell: NotebookNode) -> None:
-    """What a cell printed in several pieces is one text."""
-    merged: list[NotebookNode] = []
-    for output in cell.outputs:
-        if merged and output.output_type == "stream" and (merged[-1].output_type, output.name) == ("stream", "stdout"):
-            merged[-1].text += output.text
-        else:
-            merged.append(output)
-    cell.outputs = merged
-
-
 def follow_predictions(cell: NotebookNode, predictions: dict[str, Predict]) -> None:
     """`guess.compare(…)` ran unattended, without a prediction; on the page it says what the reader chose."""
-    for output in cell.outputs:
-        for identifier, guess in predictions.items():
-            for measured in guess.options:
-                texts = [guess.comparison(answer, measured) for answer in (None, *guess.options)]
-                if texts[0] in output.get("text", ""):
-                    html = comparison_html(output.text, texts, identifier)
-                    output.update(output_type="display_data", data={"text/html": html}, metadata={})
-                    del output["name"], output["text"]
+    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+    for identifier, guess in predictions.items():
+        for measured in guess.options:
+            texts = [guess.comparison(answer, measured) for answer in (None, *guess.options)]
+            if texts[0] in printed:
+                data = {"text/html": comparison_html(printed, texts, identifier)}
+                others = [output for output in cell.outputs if output.get("name") != "stdout"]
+                cell.outputs = [new_output("display_data", data), *others]

@@ -32,13 +32,6 @@ __all__ = [
 
 def shipped() -> tuple[Explorer, ...]:
     """An explorer for each grid that comes with the library."""
-    kinds = (
-        ShortcutExplorer,
-        GradientFlowExplorer,
-        ArchitectureExplorer,
-        LesionExplorer,
-        PathExplorer,
-        LandscapeExplorer,
-    )
+    kinds: list[type[Explorer]] = [globals()[name] for name in __all__ if name.endswith("Explorer")]
     replays = (("degradation-sweep", None), ("degradation-sweep", "plain"), ("trained-nets", None))
     return (*(kind() for kind in kinds), *(TrainingReplay(runs, nets=nets) for runs, nets in replays))

@@ -1,7 +1,7 @@
 """`python -m resnet_lib.widgets`: draw every setting of every explorer anew, into drawn/."""
 
 from resnet_lib.widgets import shipped
-from resnet_lib.widgets.grids import DRAWN, Packed, grid_of, load_packed
+from resnet_lib.widgets.grids import DRAWN, grid_of, load_packed, packed
 
 if __name__ == "__main__":
     DRAWN.mkdir(exist_ok=True)
@@ -9,6 +9,5 @@ if __name__ == "__main__":
         old.unlink()
     load_packed.cache_clear()
     for explorer in shipped():
-        packed = Packed.of(grid_of(explorer)).packed
-        (DRAWN / f"{explorer.grid_name}.bin").write_bytes(packed)
-        print(f"{explorer.grid_name}: {len(packed) / 1000:.0f} kB")
+        size = (DRAWN / f"{explorer.grid_name}.bin").write_bytes(packed(grid_of(explorer)))
+        print(f"{explorer.grid_name}: {size / 1000:.0f} kB")

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import groupby, product
-from typing import Any
 
 import torch
 
@@ -12,7 +11,8 @@ from resnet_lib.models.blocks import PreActBasicBlock
 from resnet_lib.models.resnet import PRESETS, Config, build
 from resnet_lib.probes.costs import Cost, CostTable, cost_table
 from resnet_lib.widgets.explorer import Control, Explorer, Setting
-from resnet_lib.widgets.svg import BLUE, GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT, path, picture, second, tag, text
+from resnet_lib.widgets.style import BLUE, GREEN, INK, LINE, ORANGE, PURPLE, SKY, SOFT
+from resnet_lib.widgets.svg import path, picture, second, tag, text, times
 
 TITLE = "Architectures, block by block: the taller, the larger the image"
 HEIGHT = 660
@@ -53,14 +53,11 @@ class NetView:
         if part in self.blocks:
             return self.blocks[part]
         if part.startswith("layer"):
-            return tuple(
-                replace(CostTable(rows).total, name=name)
-                for name, rows in self.blocks.items()
-                if name.startswith(f"{part}.")
-            )
-        inside = [bool(block_of(row)) for row in self.table.rows]
-        first, last = inside.index(True), len(inside) - inside[::-1].index(True)
-        return self.table.rows[:first] if part == "stem" else self.table.rows[last:]
+            blocks = ((name, CostTable(rows)) for name, rows in self.blocks.items() if name.startswith(f"{part}."))
+            return tuple(replace(table.total, name=name) for name, table in blocks)
+        outside = tuple(row for row in self.table.rows if not block_of(row))
+        stem = self.table.rows.index(self.blocks["layer1.0"][0])
+        return outside[:stem] if part == "stem" else outside[stem:]
 
 
 def parts_of(layers: Sequence[int]) -> tuple[str, ...]:
@@ -88,43 +85,12 @@ def config_of(net: str, version: str) -> Config:
     return replace(preset, stride_on="1x1" if version == "V1" else "3x3")
 
 
-def title_of(net: str, version: str) -> str:
-    return net if net.startswith("plain") else f"ResNet-{net} {version}"
-
-
-@lru_cache(64)
+@cache
 def view(net: str, version: str) -> NetView:
-    """Run the net on a tensor without numbers. Of the middle blocks of a stage, which are all alike, one runs."""
-    config = config_of(net, version)
+    """Run the net on a tensor without numbers."""
     with torch.device("meta"):
-        small = build(config, layers=tuple(min(number, 3) for number in config.layers))
-    return NetView(title_of(net, version), CostTable(tuple(_repeated(cost_table(small).rows, config.layers))))
-
-
-def _repeated(rows: tuple[Cost, ...], layers: tuple[int, ...]) -> Iterator[Cost]:
-    """Put the middle blocks back: each costs what the one that ran costs, and sees a step further."""
-    wider = seen = 0  # what the blocks put back add to what all later layers see; what the block before saw
-    for block, group in groupby(rows, key=lambda row: block_of(row) or row.name):
-        inside = list(group)
-        number = layers[int(block[5]) - 1] if block_of(inside[0]) else 0
-        copies = number - 2 if number > 3 and block.endswith(".1") else 1
-        sees = max(row.receptive_field for row in inside)  # of a projection, which runs last, it is less
-        step = sees - seen
-        for copy in range(copies):
-            for row in inside:
-                yield replace(
-                    row,
-                    name=_renumbered(row.name, number, copy) if number > 3 else row.name,
-                    receptive_field=row.receptive_field + wider + copy * step,
-                )
-        wider += (copies - 1) * step
-        seen = sees
-
-
-def _renumbered(name: str, number: int, copy: int) -> str:
-    """Block 1 of the three that ran stands for 1 … n - 2, block 2 for the last."""
-    stage, index, *rest = name.split(".")
-    return ".".join([stage, {"0": "0", "1": str(1 + copy), "2": str(number - 1)}[index], *rest])
+        table = cost_table(build(config_of(net, version)))
+    return NetView(net if net.startswith("plain") else f"ResNet-{net} {version}", table)
 
 
 def block_of(row: Cost) -> str:
@@ -143,8 +109,8 @@ class Architectures:
 
 def compute(net: str, version: str, beside: str, part: str) -> Architectures:
     """`beside` is the name of a second net with its version, such as "50 V2", or "none"."""
-    other = None if beside == NONE else view(*(beside.split(" ") if " " in beside else (beside, "V1")))
-    return Architectures(view(net, version), other, part)
+    other, _, its_version = beside.partition(" ")
+    return Architectures(view(net, version), None if beside == NONE else view(other, its_version), part)
 
 
 def total(view: NetView) -> str:
@@ -160,22 +126,15 @@ def describe(result: Architectures) -> str:
     if result.part != WHOLE:
         cost = CostTable(result.net.rows(result.part)).total
         work = f"{cost.parameters:,} parameters, {cost.macs / 1e6:,.0f} M multiply-adds"
-        words += f". {result.part} outputs {shape(cost)}, {work}"
+        words += f". {result.part} outputs {times(cost.shape)}, {work}"
     return f"{words}. Beside it {total(result.beside)}." if result.beside else f"{words}."
 
 
-def shape(cost: Cost) -> str:
-    return " × ".join(map(str, cost.shape))
-
-
 def draw(result: Architectures) -> str:
-    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    parts += _net(result.net, 52, result.part, clickable=True)
+    beside = [text(30, 290, "Choose a net beside it to compare.", fill=SOFT)]
     if result.beside:
-        parts.append(second(*_net(result.beside, 222, WHOLE, clickable=False)))
-    else:
-        parts.append(second(text(30, 290, "Choose a net beside it to compare.", fill=SOFT)))
-    parts += _inside(result)
+        beside = _net(result.beside, 222, WHOLE, clickable=False)
+    parts = [*_net(result.net, 52, result.part, clickable=True), second(*beside), *_inside(result)]
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
 
@@ -186,8 +145,18 @@ def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
     figures = f"{cost.parameters / 1e6:.1f} M parameters, {cost.macs / 1e9:.2f} G multiply-adds, sees {field(net)} px"
     parts.append(text(870, top + 14, figures, anchor="end"))
     middle, x, free = top + 74, 100.0, 0.0
-    width = min(46.0, 640 / len(net.blocks) - 2)
-    parts += _cell(net, "stem", 30, middle, 58, HEIGHTS[112], LINE, part, clickable)
+    block = min(46.0, 640 / len(net.blocks) - 2)
+
+    def cell(name: str, x: float, width: float, height: float, fill: str) -> None:
+        chosen = part != WHOLE and (name == part or name.startswith(f"{part}."))
+        look = {"rx": 2, "fill": fill, "stroke": INK, "stroke_width": 4 if chosen else 1}
+        click = {"data_set": f"part:{name}"} if clickable else {}
+        place = {"x": x, "y": middle - height / 2, "width": width, "height": height}
+        parts.append(tag("rect", tag("title", name), **place, **look, **click))
+        if name in ("stem", "head"):
+            parts.append(text(x + width / 2, middle + 5, name, anchor="middle", pointer_events="none"))
+
+    cell("stem", 30, 58, HEIGHTS[112], LINE)
     for name, rows in net.blocks.items():
         stage = name.split(".")[0]
         if name.endswith(".0"):
@@ -197,11 +166,12 @@ def _net(net: NetView, top: float, part: str, *, clickable: bool) -> list[str]:
             label = f"{stage}: {end[0]} × {end[-1]}²"
             parts.append(text(x, middle + (82 if lower else 64), label, size=13, fill=SOFT))
             free = max(free, x + 7.5 * len(label)) if not lower else free
-        side = rows[-1].shape[-1]
-        parts += _cell(net, name, x, middle, width, HEIGHTS[side], FILLS[stage], part, clickable)
-        parts += _shortcut(rows, x, middle - HEIGHTS[side] / 2, width)
-        x += width + 2
-    return parts + _cell(net, "head", x + 10, middle, 58, 30, LINE, part, clickable)
+        height = HEIGHTS[rows[-1].shape[-1]]
+        cell(name, x, block, height, FILLS[stage])
+        parts += _shortcut(rows, x, middle - height / 2, block)
+        x += block + 2
+    cell("head", x + 10, 58, 30, LINE)
+    return parts
 
 
 def _shortcut(rows: Sequence[Cost], x: float, top: float, width: float) -> list[str]:
@@ -212,30 +182,6 @@ def _shortcut(rows: Sequence[Cost], x: float, top: float, width: float) -> list[
     left, right, peak = x + width * 0.12, x + width * 0.88, top - 7
     arch = [(left, top), (left, peak + 2), (left + 2, peak), (right - 2, peak), (right, peak + 2), (right, top)]
     return [path(arch, stroke=BLUE, stroke_width=2, stroke_dasharray=None if kinds == ["IdentityShortcut"] else "2 2")]
-
-
-def _cell(
-    net: NetView, name: str, x: float, middle: float, width: float, height: float, fill: str, part: str,
-    clickable: bool,
-) -> list[str]:  # fmt: skip
-    chosen = part != WHOLE and (name == part or name.startswith(f"{part}."))
-    attributes: dict[str, Any] = {"data_set": f"part:{name}"} if clickable else {}
-    drawn = tag(
-        "rect",
-        tag("title", name),
-        x=x,
-        y=middle - height / 2,
-        width=width,
-        height=height,
-        rx=2,
-        fill=fill,
-        stroke=INK,
-        stroke_width=4 if chosen else 1,
-        **attributes,
-    )
-    if name not in ("stem", "head"):
-        return [drawn]
-    return [drawn, text(x + width / 2, middle + 5, name, anchor="middle", pointer_events="none")]
 
 
 def _inside(result: Architectures) -> list[str]:
@@ -258,7 +204,7 @@ def _figures(row: Cost) -> tuple[str, ...]:
     name = row.name.split(".", 2)[-1] if row.name.count(".") > 1 else row.name
     kind = {"sum": "", "Sequential": "", "ZeroPadShortcut": "every 2nd pixel", "IdentityShortcut": "identity"}
     work = (f"{row.parameters:,}", f"{row.macs:,}", f"{row.activation_bytes / 1e6:.2f}", f"{row.receptive_field:,}")
-    return (name, kind.get(row.kind, row.kind), shape(row), *work)
+    return (name, kind.get(row.kind, row.kind), times(row.shape), *work)
 
 
 class ArchitectureExplorer(Explorer):
@@ -275,13 +221,12 @@ class ArchitectureExplorer(Explorer):
     def __init__(self, net: str = "50", version: str = "V1.5", beside: str = NONE, part: str = WHOLE):
         plain = tuple(name for name in NETS if name.startswith("plain"))
         pairs = tuple(f"{name} {v}" for name in NETS if name not in plain for v in VERSIONS)
-        controls = (
-            Control("net", "net", "menu", NETS),
-            Control("version", "version", "radio", VERSIONS),
-            Control("beside", "beside it", "menu", (NONE, *pairs, *plain)),
-            Control("part", "part", "menu", parts_of(PRESETS["resnet152"].layers)),  # no other net has more
+        super().__init__(
+            Control("net", "net", "menu", NETS, net),
+            Control("version", "version", "radio", VERSIONS, version),
+            Control("beside", "beside it", "menu", (NONE, *pairs, *plain), beside),
+            Control("part", "part", "menu", parts_of(PRESETS["resnet152"].layers), part),  # no other net has more
         )
-        super().__init__(controls, net=net, version=version, beside=beside, part=part)
 
     def settings(self) -> Iterator[Setting]:
         for net, version in product(NETS, VERSIONS):

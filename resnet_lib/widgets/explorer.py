@@ -5,10 +5,9 @@ SVG, `describe(result)` says the same in one sentence. The settings of its grid 
 browser looks them up without asking the kernel, and only the others are computed here.
 """
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, product
 from typing import Any, ClassVar
@@ -17,8 +16,9 @@ import torch
 
 from resnet_lib.arguments import require_choice
 from resnet_lib.widgets.front import Front, bundle
-from resnet_lib.widgets.grids import Grid, Packed, Rendered, Setting, load_packed
-from resnet_lib.widgets.svg import SOFT, VERMILION, box, escape, paragraph, picture, resolved, text
+from resnet_lib.widgets.grids import Grid, Rendered, Setting, load_packed, unpacked
+from resnet_lib.widgets.style import VERMILION
+from resnet_lib.widgets.svg import box, image, paragraph, picture, resolved, text
 
 PIN = "pin"  # the control that keeps a setting for comparison
 CHARACTERS = 105  # of 15-pixel text in a line
@@ -32,9 +32,7 @@ class Still:
     alt: str
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        data = base64.b64encode(resolved(self.drawing).encode()).decode()
-        image = f'<img alt="{escape(self.alt)}" width="900" src="data:image/svg+xml;base64,{data}">'
-        return {"text/html": image, "text/plain": self.alt}
+        return image("svg+xml", resolved(self.drawing).encode(), self.alt)
 
 
 def written(value: object) -> str:
@@ -44,12 +42,14 @@ def written(value: object) -> str:
 
 @dataclass(frozen=True)
 class Control:
-    """A choice among `values`. `kind` is "slider", "menu", "radio" or "tick"; `hidden` ones stay fixed."""
+    """A choice among `values`, the first one at the `start` unless another is named. `kind` is "slider", "menu",
+    "radio" or "tick"; `hidden` ones stay fixed."""
 
     name: str
     label: str
     kind: str
     values: tuple[Any, ...] = (False, True)
+    start: Any = None
     hidden: bool = False
 
     def place(self, value: object) -> int:
@@ -75,14 +75,17 @@ class Explorer:
     live: ClassVar[tuple[str, ...]] = ()  # the controls that matter only where there is a kernel
     plays: ClassVar[str] = ""  # the slider that can move by itself
     interval: int = 300  # milliseconds between its steps
+    grid_name: str  # of the file that holds its drawings: the name of the class, unless there are several
 
-    def __init__(self, controls: Sequence[Control], **setting: Any):
-        """`setting` is where the controls stand at the start; one that is not named stands at its first value."""
+    def __init_subclass__(cls) -> None:
+        cls.grid_name = cls.__name__
+
+    def __init__(self, *controls: Control):
         self.controls = {control.name: control for control in controls}
-        self._place = [0] * len(controls)
-        self._kept: list[int] | None = None
+        # What the browser shares: the place of each control's value, and the places of a setting that was kept.
+        self.state: dict[str, Any] = {"place": [0] * len(controls), "kept": None}
         self._numbers = count()
-        self.set(**setting)
+        self.set(**{control.name: control.start for control in controls if control.start is not None})
 
     @staticmethod
     def level(result: Any) -> int:
@@ -94,23 +97,23 @@ class Explorer:
     @property
     def setting(self) -> Setting:
         """The value of every control."""
-        return self._values(self._place)
+        return self._values(self.state["place"])
 
     def set(self, **changes: Any) -> None:
         """Move controls: `explorer.set(depth=56)`. ValueError for a control or a value that there is not."""
-        place, names = list(self._place), list(self.controls)
+        place, kept, names = list(self.state["place"]), self.state["kept"], list(self.controls)
         for name, value in changes.items():
             if name not in self.controls:
                 allowed = ", ".join(name for name, control in self.controls.items() if not control.hidden)
                 raise ValueError(f"{type(self).__name__} has no control {name!r}; it has {allowed}")
             place[names.index(name)] = self.controls[name].place(value)
         self._check_offered(place, changes)
-        self._place = place
         if PIN in changes:
-            self._kept = (self._kept or self._without_pin()) if self.setting[PIN] else None
+            pin = names.index(PIN)
+            kept = (kept or [*place[:pin], 0, *place[pin + 1 :]]) if place[pin] else None
+        self.state = {"place": place, "kept": kept}
         if "front" in vars(self):
             self.front.state = self.state
-            self._answer()
 
     def _check_offered(self, place: list[int], changes: Mapping[str, Any]) -> None:
         """What the last control of a grid offers depends on the others: each net has other blocks. A value that was
@@ -128,13 +131,6 @@ class Explorer:
         pairs = zip(self.controls.values(), place, strict=True)
         return {control.name: control.values[index] for control, index in pairs}
 
-    def _without_pin(self) -> list[int]:
-        return [0 if name == PIN else index for name, index in zip(self.controls, self._place, strict=True)]
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return {"place": self._place, "kept": self._kept}
-
     def settings(self) -> Iterator[Setting]:
         """All settings of the grid: without the controls of `live`, and without the one that brings in a second result.
 
@@ -147,17 +143,13 @@ class Explorer:
     # What is shown
 
     @property
-    def grid_name(self) -> str:
-        return type(self).__name__
-
-    @cached_property
-    def packed(self) -> Packed | None:
+    def packed(self) -> bytes:
         return load_packed(self.grid_name)
 
     @property
     def grid(self) -> Grid | None:
         """The grid that was shipped, None where there is none."""
-        return self.packed.grid if self.packed else None
+        return unpacked(self.packed) if self.packed else None
 
     def measured(self, setting: Setting) -> Any:
         """The result of a setting; controls that bring in a second one do not count."""
@@ -172,23 +164,27 @@ class Explorer:
 
     def shown(self) -> Rendered:
         """Drawing and sentence at the present setting, from the grid if they are there. An error is a drawing too."""
-        return self._shown()[:2]
+        shown = self._shown()
+        return shown["drawing"], shown["text"]
 
-    def _shown(self) -> tuple[str, str, bool]:
-        """The same, and whether it is an error."""
+    def _shown(self) -> dict[str, Any]:
         try:
-            found = self._looked_up() or self.render(self.setting, self._values(self._kept) if self._kept else None)
-            return *found, False
+            drawing, said = self._looked_up() or self.render(*map(self._values, self._places))
+            return {"drawing": drawing, "text": said, "failed": False}
         except Exception as error:  # shown where the drawing would be: an observer's exception is easily missed
             said = f"{type(error).__name__}: {error}"
-            return failure(self.title, said, self.height), said, True
+            return {"drawing": failure(self.title, said, self.height), "text": said, "failed": True}
 
     def _looked_up(self) -> Rendered | None:
-        states = [self._place, *([self._kept] if self._kept else [])]
-        named = [dict(zip(self.controls, place, strict=True)) for place in states]
+        """What the grid holds: nothing that is measured live."""
+        named = [dict(zip(self.controls, place, strict=True)) for place in self._places]
         if self.grid is None or any(place.get(self.asks) for place in named):
             return None
         return self.grid.rendered(*named)
+
+    @property
+    def _places(self) -> list[list[int]]:
+        return [place for place in (self.state["place"], self.state["kept"]) if place]
 
     @property
     def text(self) -> str:
@@ -202,8 +198,8 @@ class Explorer:
     def spec(self) -> dict[str, Any]:
         """What the front end needs to know."""
         controls = [
-            asdict(control) | {"values": [written(value) for value in control.values]}
-            for control in self.controls.values()
+            {"name": c.name, "label": c.label, "kind": c.kind, "hidden": c.hidden, "values": [*map(written, c.values)]}
+            for c in self.controls.values()
         ]
         longest = self.grid.longest if self.grid else ""
         names = {name: getattr(self, name) for name in ("title", "compare", "asks", "live", "plays", "interval")}
@@ -211,27 +207,19 @@ class Explorer:
 
     @cached_property
     def front(self) -> Front:
-        grid = self.packed.packed if self.packed else b""
-        front = Front(spec=self.spec(), state=self.state, answer=self._answered(), grid=grid)
+        front = Front(spec=self.spec(), state=self.state, grid=self.packed)
+        front.answer = self._answered()
         front.observe(self._moved, "state")
         return front
 
     def _moved(self, change: Mapping[str, Any]) -> None:
-        """The browser moved a control; it knows itself what the grid holds."""
-        self._place, self._kept = list(change["new"]["place"]), change["new"]["kept"]
-        self._answer()
-
-    def _answer(self) -> None:
-        if self.grid is None or any(place and self._live(place) for place in (self._place, self._kept)):
+        """The browser moved a control, or `set` did: answer what it cannot look up itself."""
+        self.state = change["new"]
+        if self._looked_up() is None:
             self.front.answer = self._answered()
 
-    def _live(self, place: list[int]) -> bool:
-        return bool(self.asks) and place[list(self.controls).index(self.asks)] > 0
-
     def _answered(self) -> dict[str, Any]:
-        drawing, said, failed = self._shown()
-        shown = {"drawing": drawing, "text": said, "failed": failed}
-        return {"number": next(self._numbers), "state": self.state, **shown}  # the number makes each answer a new one
+        return {"number": next(self._numbers), "state": self.state, **self._shown()}  # the number makes it a new one
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         drawing, said = self.shown()
@@ -254,10 +242,6 @@ def undisturbed_learner() -> Iterator[None]:
 
 def failure(title: str, message: str, height: int) -> str:
     """An error as a drawing: a sign, its words, nothing hidden."""
-    parts = [
-        box(30, 30, 840, height - 60, fill="none", stroke=VERMILION, stroke_width=2),
-        text(50, 68, "✗ this setting does not work", size=18, font_weight=600),
-        paragraph(50, 100, message, CHARACTERS, size=15),
-        text(50, height - 48, "Choose another setting; the controls stay as they are.", fill=SOFT),
-    ]
-    return picture(title, message, height, *parts)
+    sign = text(50, 84, "✗ this setting does not work", size=18, font_weight=600)
+    edge = box(30, 46, 840, height - 76, fill="none", stroke=VERMILION, stroke_width=2)
+    return picture(title, message, height, edge, sign, paragraph(50, 116, message, CHARACTERS, size=15))

@@ -1,5 +1,6 @@
 """GradientFlowExplorer: gradients and signal in every layer, with and without batch norm and shortcut."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -7,16 +8,17 @@ from typing import Any
 from resnet_lib.arguments import require_bool
 from resnet_lib.experiments.measured import DEPTHS, STEPS, flow_key, flow_net, load_grid, measure_flow
 from resnet_lib.widgets.explorer import PIN, Control, Explorer
-from resnet_lib.widgets.svg import BLUE, PURPLE, SOFT, VERMILION, Axes, path, picture, second, text
+from resnet_lib.widgets.style import BLUE, PURPLE, SOFT, VERMILION
+from resnet_lib.widgets.svg import Axes, key, picture, second, text
 
 TITLE = "How large the gradient is in every layer"
 HEIGHT = 470
 SOURCES = ("recorded", "live")
 INITS = {"He": "he", "torch's default": "torch"}
 WAYS = ("with", "without")
-# The axes, each wider than those before it: as powers of ten, of the norms and of the variances, and the step of ticks.
-# What lies below the last is zero to a float or as good as zero, and is not drawn.
-AXES = (((-3, 3), (-2, 2), 1), ((-8, 8), (-8, 13), 4), ((-28, 8), (-28, 13), 8))
+# The axes, each wider than those before it: of the norms, of the variances, and powers of ten from tick to tick.
+AXES = (((1e-3, 1e3), (1e-2, 1e2), 1), ((1e-8, 1e8), (1e-8, 1e13), 4), ((1e-28, 1e8), (1e-28, 1e13), 8))
+LEAST = 1e-28  # what lies below is zero to a float or as good as zero, and is not drawn
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Flow:
     @property
     def lost(self) -> int:
         """How many gradients are zero, or too small for any axis."""
-        return sum(norm is not None and norm < 10.0 ** AXES[-1][0][0] for norm in self.norms)
+        return sum(norm is not None and norm < LEAST for norm in self.norms)
 
     @property
     def name(self) -> str:
@@ -53,8 +55,7 @@ def compute(
     setting = (depth, norm == "with", shortcut == "with", INITS[init])
     found: dict[str, Any]
     if source == "live":
-        step = 0
-        found = measure_flow(flow_net(*setting, seed=seed))
+        step, found = 0, measure_flow(flow_net(*setting, seed=seed))
     else:
         found = load_grid("gradient-grid")[flow_key(*setting)][str(step)]
     norms, variances = tuple(found["norms"]), tuple(found["variances"])
@@ -71,19 +72,16 @@ def power(value: float | None) -> str:
 
 
 def one(result: Flow) -> str:
-    norms = result.norms
-    first, middle, last = norms[0], norms[len(norms) // 2], norms[-1]
-    words = f"{result.name} ({result.source}): gradient norm {power(first)} in the first layer, "
-    words += f"{power(middle)} in the middle, {power(last)} in the last"
+    first, middle, last = (power(result.norms[place]) for place in (0, len(result.norms) // 2, -1))
+    words = f"{result.name} ({result.source}): gradient norm {first} in the first layer, {middle} in the middle, "
+    words += f"{last} in the last"
     if result.correlation is not None:
         words += f"; input gradients at neighbouring inputs correlate {result.correlation:.2f}"
     if result.error is not None:
         words += f"; error {result.error:.0%}"
-    return (
-        words
-        + "; the net has diverged" * (None in norms)
-        + f"; {result.lost} layers get no gradient" * bool(result.lost)
-    )
+    if None in result.norms:
+        words += "; the net has diverged"
+    return words + f"; {result.lost} layers get no gradient" * bool(result.lost)
 
 
 def describe(result: Flow, pinned: Flow | None = None) -> str:
@@ -94,10 +92,8 @@ def describe(result: Flow, pinned: Flow | None = None) -> str:
 def level(result: Flow) -> int:
     """The first of the AXES that hold all values of a result."""
     for number, (norms, variances, _) in enumerate(AXES[:-1]):
-        for values, (low, high) in ((result.norms, norms), (result.variances, variances)):
-            if not all(value is None or 10.0**low <= value <= 10.0**high for value in values):
-                break
-        else:
+        held = ((result.norms, norms), (result.variances, variances))
+        if all(value is None or low <= value <= high for values, (low, high) in held for value in values):
             return number
     return len(AXES) - 1
 
@@ -105,12 +101,11 @@ def level(result: Flow) -> int:
 def draw(result: Flow, pinned: Flow | None = None) -> str:
     """Gradient norms on the left, forward variance on the right; a pinned setting as a thin dashed line."""
     norms, variances, step = AXES[max(level(flow) for flow in (result, pinned) if flow)]
-    left = Axes(80, 96, 400, 270, (0, 1), _limits(norms), log_y=True)
-    right = Axes(590, 96, 280, 270, (0, 1), _limits(variances), log_y=True)
+    left = Axes(80, 96, 400, 270, (0, 1), norms, log_y=True)
+    right = Axes(590, 96, 280, 270, (0, 1), variances, log_y=True)
     ticks = {0.0: "first", 0.5: "middle", 1.0: "last"}
-    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    parts.append(left.frame(ticks, _powers(norms, step), "convolution", "gradient norm of its weight (log axis)"))
-    parts.append(right.frame(ticks, _powers(variances, step), "block", "variance of its output (log axis)"))
+    parts = [left.frame(ticks, _ticks(norms, step), "convolution", "gradient norm of its weight (log axis)")]
+    parts.append(right.frame(ticks, _ticks(variances, step), "block", "variance of its output (log axis)"))
     style = {"stroke": BLUE if result.shortcut else VERMILION, "stroke_dasharray": None if result.shortcut else "7 4"}
     parts += _flow(result, left, right, 424, stroke_width=3.5, **style)
     kept = []
@@ -122,30 +117,24 @@ def draw(result: Flow, pinned: Flow | None = None) -> str:
 def _flow(flow: Flow, left: Axes, right: Axes, y: float, **style: Any) -> list[str]:
     """Both curves and the line that names them."""
     parts = [left.curve(_points(flow.norms), **style), right.curve(_points(flow.variances), **style)]
-    parts += [path([(30, y), (64, y)], **style), text(74, y + 5, f"{flow.name} ({flow.source})")]
+    parts.append(key(30, y, 64, f"{flow.name} ({flow.source})", gap=10, **style))
+    if None in flow.norms:
+        return [*parts, text(870, y + 5, "✗ the net has diverged", anchor="end")]
+    if flow.lost:
+        return [*parts, text(870, y + 5, f"✗ no gradient in {flow.lost} of {len(flow.norms)} layers", anchor="end")]
     said = "no number" if flow.correlation is None else f"{flow.correlation:.2f}"
-    if None in flow.norms or flow.lost:
-        said = (
-            "✗ the net has diverged"
-            if None in flow.norms
-            else f"✗ no gradient in {flow.lost} of {len(flow.norms)} layers"
-        )
-        return [*parts, text(870, y + 5, said, anchor="end")]
     return [*parts, text(870, y + 5, f"neighbours' gradients: correlation {said}", anchor="end", fill=SOFT)]
 
 
-def _limits(powers: tuple[int, int]) -> tuple[float, float]:
-    return 10.0 ** powers[0], 10.0 ** powers[1]
-
-
-def _powers(powers: tuple[int, int], step: int) -> dict[float, str]:
-    return {10.0**power: f"1e{power}" for power in range(powers[0], powers[1] + 1) if power % step == 0}
+def _ticks(limits: tuple[float, float], step: int) -> dict[float, str]:
+    low, high = (round(math.log10(limit)) for limit in limits)
+    return {10.0**power: f"1e{power}" for power in range(low, high + 1) if power % step == 0}
 
 
 def _points(values: tuple[float | None, ...]) -> list[tuple[float, float]]:
     """What is no number, or nothing, is no point of the curve."""
-    last, least = max(len(values) - 1, 1), 10.0 ** AXES[-1][0][0]
-    return [(index / last, value) for index, value in enumerate(values) if value is not None and value >= least]
+    last = max(len(values) - 1, 1)
+    return [(index / last, value) for index, value in enumerate(values) if value is not None and value >= LEAST]
 
 
 class GradientFlowExplorer(Explorer):
@@ -171,14 +160,13 @@ class GradientFlowExplorer(Explorer):
         shortcut_control: bool = True,
     ):
         require_bool("shortcut_control", shortcut_control)
-        controls = (
-            Control("depth", "depth", "slider", DEPTHS),
-            Control("step", "training step", "slider", STEPS),
-            Control("norm", "batch norm", "radio", WAYS),
-            Control("shortcut", "shortcut", "radio", WAYS, hidden=not shortcut_control),
-            Control("init", "initialisation", "menu", tuple(INITS)),
+        super().__init__(
+            Control("depth", "depth", "slider", DEPTHS, depth),
+            Control("step", "training step", "slider", STEPS, step),
+            Control("norm", "batch norm", "radio", WAYS, norm),
+            Control("shortcut", "shortcut", "radio", WAYS, shortcut, hidden=not shortcut_control),
+            Control("init", "initialisation", "menu", tuple(INITS), init),
             Control("source", "measured", "radio", SOURCES),
             Control("seed", "seed (live)", "menu", tuple(range(10))),
             Control(PIN, "keep this setting to compare", "tick"),
         )
-        super().__init__(controls, depth=depth, step=step, norm=norm, shortcut=shortcut, init=init)

@@ -11,9 +11,9 @@ the first, a drawing and a layer are kept for each level of axes that can occur 
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache
 from itertools import groupby
 from math import prod
 from pathlib import Path
@@ -28,7 +28,6 @@ SECOND = '<g class="second">'  # where a second result begins, see svg.second
 Setting = dict[str, Any]  # the value of each control
 Elements = list[str]
 Rendered = tuple[str, str]  # a drawing and its sentence
-Layer = tuple[Elements, str]  # what a second result adds to a drawing and to its sentence
 Halves = list[list[int]]  # numbers of elements, before and after the second result
 
 
@@ -78,28 +77,23 @@ class Grid:
         return max(filter(None, self.said), key=len) + max(self.said_too, key=len, default="")
 
 
-@dataclass(frozen=True)
-class Packed:
+def packed(grid: Grid) -> bytes:
     """A grid as it is shipped and sent to the browser: JSON, deflated."""
-
-    packed: bytes
-
-    @cached_property
-    def grid(self) -> Grid:
-        return Grid(**json.loads(zlib.decompress(self.packed, -15)))
-
-    @classmethod
-    def of(cls, grid: Grid) -> "Packed":
-        written = json.dumps(asdict(grid), ensure_ascii=False, separators=(",", ":"))
-        deflate = zlib.compressobj(9, wbits=-15)
-        return cls(deflate.compress(written.encode()) + deflate.flush())
+    written = json.dumps(asdict(grid), ensure_ascii=False, separators=(",", ":"))
+    deflate = zlib.compressobj(9, wbits=-15)
+    return deflate.compress(written.encode()) + deflate.flush()
 
 
 @cache
-def load_packed(name: str) -> Packed | None:
-    """The grid of that name, None where none was shipped."""
+def unpacked(packed: bytes) -> Grid:
+    return Grid(**json.loads(zlib.decompress(packed, -15)))
+
+
+@cache
+def load_packed(name: str) -> bytes:
+    """The grid of that name, packed; nothing where none was shipped."""
     path = DRAWN / f"{name}.bin"
-    return Packed(path.read_bytes()) if path.is_file() else None
+    return path.read_bytes() if path.is_file() else b""
 
 
 # Making them
@@ -109,29 +103,24 @@ def grid_of(explorer: Any) -> Grid:
     """Compute and draw every setting of an explorer. ValueError if a second result is no layer."""
     maker = _Maker(explorer)
     values = values_of(maker.settings)
-    pieces = [maker.pieces(index) for index in range(len(maker.settings))]
-    layers = [[maker.layer(level, second) for second in range(len(maker.seconds))] for level in range(maker.top + 1)]
-    every = dict.fromkeys(element for levels in pieces for halves in levels for half in halves for element in half)
-    every |= dict.fromkeys(element for level in layers for layer in level if layer for element in layer[0])
-    number = {element: index for index, element in enumerate(every)}
     size = prod(map(len, values.values()))
-    drawings: list[list[Halves] | None] = [None] * size
-    said: list[str | None] = [None] * size
-    levels = [0] * size
+    counts = [(name, len(options)) for name, options in values.items()]
+    grid = Grid(counts, explorer.compare, [], [0] * size, [None] * size, [None] * size, [], [])
+    numbers: dict[str, int] = {}
+
+    def numbered(elements: Elements) -> list[int]:
+        return [numbers.setdefault(element, len(numbers)) for element in elements]
+
     for index, setting in enumerate(maker.settings):
-        at = number_of(setting, values)
-        drawings[at] = [[[number[element] for element in half] for half in halves] for halves in pieces[index]]
-        said[at], levels[at] = maker.words[index], maker.levels[index]
-    return Grid(
-        [(name, len(options)) for name, options in values.items()],
-        explorer.compare,
-        list(every),
-        levels,
-        drawings,
-        said,
-        [[layer and [number[element] for element in layer[0]] for layer in level] for level in layers],
-        [layer[1] for layer in layers[-1] if layer],
-    )
+        at = grid.number({name: options.index(setting[name]) for name, options in values.items()})
+        grid.levels[at], grid.said[at] = maker.levels[index], maker.words[index]
+        grid.drawings[at] = [[numbered(before), numbered(after)] for before, after in maker.pieces(index)]
+    for level in range(maker.top + 1):
+        layers = [maker.layer(level, second) for second in range(len(maker.seconds))]
+        grid.layers.append([layer and numbered(layer[0]) for layer in layers])
+    grid.said_too.extend(layer[1] for layer in layers if layer)
+    grid.elements.extend(numbers)
+    return grid
 
 
 def values_of(settings: Sequence[Setting]) -> dict[str, list[Any]]:
@@ -142,13 +131,6 @@ def values_of(settings: Sequence[Setting]) -> dict[str, list[Any]]:
     longest = max(([setting[last] for setting in group] for _, group in groups), key=len)
     values[last] = list(dict.fromkeys(longest + values[last]))
     return values
-
-
-def number_of(setting: Setting, values: dict[str, list[Any]]) -> int:
-    number = 0
-    for name, options in values.items():
-        number = number * len(options) + options.index(setting[name])
-    return number
 
 
 def elements_of(drawing: str, words: str) -> tuple[Elements, Elements, Elements]:
@@ -182,29 +164,28 @@ class _Maker:
         compare = {self.explorer.compare: self.seconds[second]} if self.seconds and not self.pins else {}
         return self.explorer.measured({**self.explorer.setting, **setting, **compare})
 
-    def pieces(self, index: int) -> list[tuple[Elements, Elements]]:
-        """What stands in a setting's drawing before and after a second result, at its level of axes and those above."""
-        drawn = []
-        for level in range(self.levels[index], self.top + 1 if self.pins else 1):
-            result = self.results[index]
-            beside = [self.results[self.levels.index(level)]] if level > self.levels[index] else []
-            words = self.kind.describe(result, *beside)
-            before, _, after = elements_of(self.kind.draw(result, *beside), words)
-            drawn.append((before, after))
-        return drawn
+    def _drawn(self, *results: Any) -> tuple[Elements, Elements, Elements]:
+        return elements_of(self.kind.draw(*results), self.kind.describe(*results))
 
-    def layer(self, level: int, second: int) -> Layer | None:
+    def pieces(self, index: int) -> Iterator[tuple[Elements, Elements]]:
+        """What stands in a setting's drawing before and after a second result, at its level of axes and those above."""
+        for level in range(self.levels[index], self.top + 1):
+            wider = [self.results[self.levels.index(level)]] if level > self.levels[index] else []
+            before, _, after = self._drawn(self.results[index], *wider)
+            yield before, after
+
+    def layer(self, level: int, second: int) -> tuple[Elements, str] | None:
         """What a second result adds at a level of axes; the same to two settings, or it is no layer."""
         if self.pins and self.levels[second] > level:
             return None
-        under = [index for index in range(len(self.settings)) if not self.pins or index != second]
-        under = [index for index in under if not self.pins or self.levels[index] == level] or under
+        others = [index for index in range(len(self.settings)) if index != second]
+        under = [index for index in others if self.levels[index] == level] or others
         found = []
         for index in (under[0], under[-1]):
-            results = [self.results[index], self.results[second]] if self.pins else []
-            results = results or [self._measured(self.settings[index], second)]
-            drawing, words = self.kind.draw(*results), self.kind.describe(*results)
-            found.append((elements_of(drawing, words)[1], words.removeprefix(self.words[index])))
+            both = [self.results[index], self.results[second]] if self.pins else []
+            results = both or [self._measured(self.settings[index], second)]
+            added = self.kind.describe(*results).removeprefix(self.words[index])
+            found.append((self._drawn(*results)[1], added))
         if found[0] != found[1]:
             raise ValueError(f"the second result {self.seconds[second]} is no layer upon the drawing")
         return found[0]

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from resnet_lib.arguments import require_choice
 from resnet_lib.experiments.measured import load_grid
 from resnet_lib.widgets.explorer import Control, Explorer
-from resnet_lib.widgets.svg import BLUE, INK, LINE, PAPER, SOFT, VERMILION, box, path, picture, text
+from resnet_lib.widgets.style import BLUE, INK, LINE, PAPER, SOFT, VERMILION
+from resnet_lib.widgets.svg import box, path, picture, text
 
 TITLE = "Blocks taken out of trained nets"
 HEIGHT = 520
@@ -16,77 +16,59 @@ BLOCKS = tuple(f"layer{stage}.{block}" for stage in (1, 2, 3) for block in range
 
 @dataclass(frozen=True)
 class Lesion:
-    """Test errors (recorded, eval mode). None: this plain net cannot do without a block that changes the shape."""
+    """Test errors (recorded, eval mode). None: a plain net cannot do without a block that changes the shape."""
 
     deleted: tuple[str, ...]
-    residual: float
-    plain: float | None
-    residual_whole: float
-    plain_whole: float
-    deep_residual: tuple[float | None, ...]  # 56 layers, each block alone; the whole net first
-    deep_plain: tuple[float | None, ...]
+    errors: tuple[float, float | None]  # of residual-20 and plain-20 without these blocks
+    whole: tuple[float, float]
+    deep: tuple[tuple[float | None, ...], ...]  # of residual-56 and plain-56: the whole net, then without each block
 
 
-@lru_cache(1024)
 def compute(**out: bool) -> Lesion:
     """`out` says for each block of the 20-layer nets, as `layer1_0=True`, whether it is taken out."""
-    grid = load_grid("lesions")
-    residual, plain = grid["residual-20"], grid["plain-20"]
+    errors = {name: net["errors"] for name, net in load_grid("lesions").items()}
+    residual, plain = errors["residual-20"], errors["plain-20"]
     deleted = tuple(block for block in BLOCKS if out.get(block.replace(".", "_")))
-    key = " ".join(deleted)
-    return Lesion(
-        deleted,
-        residual["errors"][key],
-        plain["errors"].get(key),
-        residual["errors"][""],
-        plain["errors"][""],
-        tuple(grid["residual-56"]["errors"].values()),
-        tuple(grid["plain-56"]["errors"].values()),
-    )
+    left = residual[" ".join(deleted)], plain.get(" ".join(deleted))
+    deep = tuple(tuple(errors[name].values()) for name in ("residual-56", "plain-56"))
+    return Lesion(deleted, left, (residual[""], plain[""]), deep)
 
 
 def describe(result: Lesion) -> str:
+    (residual, plain), (whole, plain_whole) = result.errors, result.whole
     if not result.deleted:
-        whole = f"residual-20 {result.residual_whole:.1%}, plain-20 {result.plain_whole:.1%}"
-        return f"Nothing is taken out: test error (recorded) {whole}."
-    plain = "cannot: one of them changes the shape" if result.plain is None else f"{result.plain:.1%}"
-    out = ", ".join(result.deleted)
+        return f"Nothing is taken out: test error (recorded) residual-20 {residual:.1%}, plain-20 {plain:.1%}."
+    left = "cannot: one of them changes the shape" if plain is None else f"{plain:.1%}"
     return (
-        f"Without {out}: residual-20 {result.residual:.1%} (whole {result.residual_whole:.1%}), "
-        f"plain-20 {plain} (whole {result.plain_whole:.1%}). Test error, recorded."
+        f"Without {', '.join(result.deleted)}: residual-20 {residual:.1%} (whole {whole:.1%}), "
+        f"plain-20 {left} (whole {plain_whole:.1%}). Test error, recorded."
     )
 
 
 def draw(result: Lesion) -> str:
-    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
+    parts = []
     for index, block in enumerate(BLOCKS):
         x, gone = 30 + 94 * index, block in result.deleted
-        dash = "5 4" if gone else None
-        edge, words = (VERMILION, f"✗ {block[5:]}") if gone else (INK, block[5:])
+        edge, ink, words = (VERMILION, SOFT, f"✗ {block[5:]}") if gone else (INK, INK, block[5:])
+        outline = {"stroke": edge, "stroke_width": 2, "stroke_dasharray": "5 4" if gone else None}
         click = f"{block.replace('.', '_')}:{not gone}"
-        outline = {"stroke": edge, "stroke_width": 2, "stroke_dasharray": dash}
         parts.append(box(x, 50, 82, 44, rx=5, fill=PAPER, data_set=click, **outline))
-        ink = SOFT if gone else INK
         parts.append(text(x + 41, 77, words, anchor="middle", fill=ink, pointer_events="none"))
     parts += _bars(result)
     parts.append(text(30, 282, "56-layer nets, one block taken out at a time: test error", size=15, font_weight=600))
     parts.append(text(870, 282, "– cannot be taken out", anchor="end", fill=SOFT))
-    parts += _deep(result.deep_residual, 384, BLUE, "residual-56")
-    parts += _deep(result.deep_plain, 490, VERMILION, "plain-56")
+    parts += _deep(result.deep[0], 384, BLUE, "residual-56")
+    parts += _deep(result.deep[1], 490, VERMILION, "plain-56")
     parts.append(text(870, 514, "recorded", anchor="end", fill=SOFT, font_style="italic"))
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
 
 def _bars(result: Lesion) -> list[str]:
     parts = []
-    rows = (
-        ("residual-20", result.residual, result.residual_whole, BLUE),
-        ("plain-20", result.plain, result.plain_whole, VERMILION),
-    )
-    for number, (name, error, whole, colour) in enumerate(rows):
+    nets = zip(("residual-20", "plain-20"), result.errors, result.whole, (BLUE, VERMILION), strict=True)
+    for number, (name, error, whole, colour) in enumerate(nets):
         y = 132 + 56 * number
-        parts.append(text(30, y + 20, name, size=15, font_weight=600))
-        parts.append(box(150, y, 600, 30, fill="none", stroke=LINE))
+        parts += [text(30, y + 20, name, size=15, font_weight=600), box(150, y, 600, 30, fill="none", stroke=LINE)]
         if error is None:
             parts.append(text(162, y + 20, "cannot: nothing stands in for a plain block that changes the shape"))
             continue
@@ -101,9 +83,10 @@ def _deep(errors: tuple[float | None, ...], bottom: float, colour: str, name: st
     """A bar for each of 27 blocks; a dash where a block cannot go."""
     whole, *single = errors
     parts = [text(30, bottom - 46, name), text(30, bottom - 26, f"whole {whole:.1%}", fill=SOFT)]
-    for share, label in ((0, "0%"), (1, "100%")):
-        parts.append(path([(150, bottom - 80 * share), (870, bottom - 80 * share)], stroke=SOFT if not share else LINE))
-        parts.append(text(144, bottom - 80 * share + 5, label, size=13, anchor="end", fill=SOFT))
+    for share, line in ((0, SOFT), (1, LINE)):
+        y = bottom - 80 * share
+        parts += [path([(150, y), (870, y)], stroke=line)]
+        parts += [text(144, y + 5, f"{share:.0%}", size=13, anchor="end", fill=SOFT)]
     worst = max(error for error in single if error is not None)
     for index, error in enumerate(single):
         x = 156 + 26.4 * index
@@ -131,6 +114,4 @@ class LesionExplorer(Explorer):
     def __init__(self, deleted: Sequence[str] = ("layer1.1",)):
         for block in deleted:
             require_choice("deleted", block, BLOCKS)
-        names = {block: block.replace(".", "_") for block in BLOCKS}
-        controls = [Control(name, f"out: {block}", "tick") for block, name in names.items()]
-        super().__init__(controls, **{names[block]: True for block in deleted})
+        super().__init__(*(Control(b.replace(".", "_"), f"out: {b}", "tick", start=b in deleted) for b in BLOCKS))

@@ -8,7 +8,8 @@ from resnet_lib.arguments import require_choice
 from resnet_lib.experiments.records import load_records
 from resnet_lib.training.history import History
 from resnet_lib.widgets.explorer import Control, Explorer, Setting
-from resnet_lib.widgets.svg import SOFT, Axes, net_style, path, picture, spread, text
+from resnet_lib.widgets.style import SOFT, net_style
+from resnet_lib.widgets.svg import Axes, key, path, picture, spread, text
 
 TITLE = "Training, played again"
 HEIGHT = 460
@@ -16,27 +17,36 @@ PART = "part of the run (of 50)"
 FRAMES = 50  # of a run without epochs
 FEW = ("plain-8", "plain-56", "plain-110", "residual-56", "residual-110")  # of many nets, those that are shown
 LAST = 20  # batches that a point is the mean of
+BATCHES = "error of the last 20 training batches"
 MEASURES = {"training error": "train_error", "test error": "test_error"}
-
-Curve = tuple[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Replay:
     """Some runs up to a moment."""
 
-    curves: tuple[Curve, ...]  # whole runs: name, error at each moment
+    curves: dict[str, tuple[float, ...]]  # whole runs: the error at each moment
     moment: int  # 1 is the first
     unit: str  # "epoch" or PART
     measure: str
     source: str
 
+    @property
+    def now(self) -> list[float]:
+        """The error of each run at the moment, or at its end."""
+        return [curve[min(self.moment, len(curve)) - 1] for curve in self.curves.values()]
 
-def curves_of(runs: Mapping[str, History], measure: str) -> tuple[Curve, ...]:
+
+def compute(runs: Mapping[str, History], source: str, measure: str, moment: int) -> Replay:
     """The error of each run at every epoch (eval mode), or, without epochs, of its batches in 50 parts."""
-    if by_epoch(runs):
-        return tuple((n, tuple(getattr(e, MEASURES[measure]) for e in run.epochs)) for n, run in runs.items())
-    return tuple((name, _in_parts(run.error)) for name, run in runs.items())
+    if not by_epoch(runs):
+        return Replay({name: _in_parts(run.error) for name, run in runs.items()}, moment, PART, measure, source)
+    curves = {name: tuple(getattr(e, MEASURES[measure]) for e in run.epochs) for name, run in runs.items()}
+    return Replay(curves, moment, "epoch", measure, source)
+
+
+def by_epoch(runs: Mapping[str, History]) -> bool:
+    return all(run.epochs for run in runs.values())
 
 
 def _in_parts(error: list[float]) -> tuple[float, ...]:
@@ -45,43 +55,29 @@ def _in_parts(error: list[float]) -> tuple[float, ...]:
     return tuple(mean(error[max(0, end - LAST) : end]) for end in ends)
 
 
-def compute(runs: Mapping[str, History], source: str, measure: str, moment: int) -> Replay:
-    """The runs up to a moment: an epoch, or a fiftieth of the run."""
-    unit = "epoch" if by_epoch(runs) else PART
-    return Replay(curves_of(runs, measure), moment, unit, measure, source)
-
-
-def by_epoch(runs: Mapping[str, History]) -> bool:
-    return all(run.epochs for run in runs.values())
-
-
 def describe(result: Replay) -> str:
-    values = "; ".join(f"{name} {curve[min(result.moment, len(curve)) - 1]:.1%}" for name, curve in result.curves)
+    values = "; ".join(f"{name} {value:.1%}" for name, value in zip(result.curves, result.now, strict=True))
     return f"{result.measure} ({result.source}), {result.unit} {result.moment}: {values}."
 
 
 def draw(result: Replay) -> str:
     """All curves in a fixed frame, drawn up to the marker; what is still to come is faint."""
-    last = max(len(curve) for _, curve in result.curves)
-    errors = [error for _, curve in result.curves for error in curve]
+    last = max(map(len, result.curves.values()))
+    errors = [error for curve in result.curves.values() for error in curve]
     y_range, y_ticks, wide = _scale(min(errors), max(errors))
     axes = Axes(80, 84, 560, 310, (1, max(last, 2)), y_range, log_y=wide)
-    every = max(1, last // 10)
-    x_ticks = {float(k): str(k) for k in range(1, last + 1, every)}
-    parts = [text(30, 30, TITLE, size=18, font_weight=600)]
-    parts.append(axes.frame(x_ticks, y_ticks, result.unit, result.measure + (" (log axis)" if wide else "")))
+    x_ticks = {float(k): str(k) for k in range(1, last + 1, max(1, last // 10))}
+    parts = [axes.frame(x_ticks, y_ticks, result.unit, result.measure + " (log axis)" * wide)]
     marker = axes.x(result.moment)
     parts.append(path([(marker, 84), (marker, 394)], stroke=SOFT, stroke_dasharray="2 4", stroke_width=2))
-    now = [curve[min(result.moment, len(curve)) - 1] for _, curve in result.curves]
-    for (name, curve), value, height in zip(
-        result.curves, now, spread([axes.y(value) for value in now], gap=19), strict=True
-    ):
+    heights = spread([axes.y(value) for value in result.now], gap=19)
+    for (name, curve), value, height in zip(result.curves.items(), result.now, heights, strict=True):
         style = net_style(name).stroke()
-        points = [(float(index + 1), error) for index, error in enumerate(curve)]
+        points = [(float(index), error) for index, error in enumerate(curve, start=1)]
         parts.append(axes.curve(points, **{**style, "stroke_width": 1, "opacity": "0.35"}))
         parts.append(axes.curve(points[: result.moment], **style))
         parts.append(path([(640, axes.y(value)), (656, height), (662, height)], stroke=SOFT, stroke_width=0.8))
-        parts += [path([(668, height), (698, height)], **style), text(706, height + 5, f"{name} {value:.1%}")]
+        parts.append(key(668, height, 698, f"{name} {value:.1%}", **style))
     parts.append(text(870, 30, result.source, anchor="end", fill=SOFT, font_style="italic"))
     return picture(TITLE, describe(result), HEIGHT, *parts)
 
@@ -114,19 +110,15 @@ class TrainingReplay(Explorer):
         nets: str | Sequence[str] | None = None,
         moment: int | None = None,
     ):
-        self._source, self._grid_name = "live", ""
+        self._source, self.grid_name = "live", ""
         if isinstance(runs, str):
-            self._source, self._grid_name = (
-                "recorded",
-                "-".join(["TrainingReplay", runs, *([nets] if isinstance(nets, str) else [])]),
-            )
+            kind = f"-{nets}" if isinstance(nets, str) else ""
+            self._source, self.grid_name = "recorded", "" if kind == "" and nets else f"TrainingReplay-{runs}{kind}"
             recorded: dict[str, History] = {}
             for record in load_records(runs):
                 recorded.setdefault(record.net, record.history)
             if nets is None and len(recorded) > len(FEW):
                 nets = [name for name in FEW if name in recorded]
-            elif nets is not None and not isinstance(nets, str):
-                self._grid_name = ""
             runs = recorded
         if nets is not None:
             chosen = [name for name in runs if name.startswith(f"{nets}-")] if isinstance(nets, str) else nets
@@ -136,17 +128,13 @@ class TrainingReplay(Explorer):
         if not runs or not all(len(run) for run in runs.values()):
             raise ValueError("there is nothing to replay: pass {'plain-56': history} of runs that have been trained")
         self._runs = dict(runs)
-        epochs = by_epoch(runs)
-        last = max(len(run.epochs) for run in runs.values()) if epochs else FRAMES
-        self._measure = next(iter(MEASURES)) if epochs else "error of the last 20 training batches"
-        self.interval = 300 if epochs else 120
-        moments = Control("moment", "epoch" if epochs else PART, "slider", tuple(range(1, last + 1)))
-        measures = (Control("measure", "show", "radio", tuple(MEASURES)),) if epochs else ()
-        super().__init__((moments, *measures), moment=last if moment is None else moment)
-
-    @property
-    def grid_name(self) -> str:
-        return self._grid_name
+        if epochs := by_epoch(runs):
+            last, unit, self.interval = max(len(run.epochs) for run in runs.values()), "epoch", 300
+        else:
+            last, unit, self.interval = FRAMES, PART, 120
+        start = last if moment is None else moment
+        measures = [Control("measure", "show", "radio", tuple(MEASURES))] if epochs else []
+        super().__init__(Control("moment", unit, "slider", tuple(range(1, last + 1)), start), *measures)
 
     def measured(self, setting: Setting) -> Replay:
-        return compute(self._runs, self._source, setting.get("measure", self._measure), setting["moment"])
+        return compute(self._runs, self._source, setting.get("measure", BATCHES), setting["moment"])

@@ -2,7 +2,6 @@
 
 import textwrap
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import nn
@@ -11,21 +10,8 @@ from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut, fitting_shortcuts
 from resnet_lib.probes.costs import count_macs, count_parameters
 from resnet_lib.widgets.explorer import Control, Explorer
-from resnet_lib.widgets.svg import (
-    BLUE,
-    INK,
-    LINE,
-    PAPER,
-    SOFT,
-    VERMILION,
-    arrow,
-    box,
-    paragraph,
-    path,
-    picture,
-    tag,
-    text,
-)
+from resnet_lib.widgets.style import BLUE, INK, LINE, PAPER, SOFT, VERMILION
+from resnet_lib.widgets.svg import arrow, box, labelled, paragraph, path, picture, plus, text, times
 
 TITLE = "A block and its shortcut"
 HEIGHT = 530
@@ -38,7 +24,7 @@ MOST = 16  # channels that are drawn one by one
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What running the real modules showed."""
+    """What running the real modules showed; parameters and multiply-adds are of the shortcut and of the whole block."""
 
     in_channels: int
     out_channels: int
@@ -48,15 +34,12 @@ class Shortcut:
     branch: tuple[int, ...]  # (C, H, W) at the end of the residual branch
     arriving: tuple[int, ...]  # (C, H, W) at the end of the shortcut
     carries: tuple[int | None, ...]  # for each channel of the shortcut: its input channel, MIXED, or None for zeros
-    shortcut_parameters: int
-    shortcut_macs: int
-    block_parameters: int
-    block_macs: int
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
     error: str | None
     fixes: tuple[str, ...]
 
 
-@lru_cache(2048)  # all settings of the explorer, which its web page holds
 def compute(in_channels: int, out_channels: int, stride: int, size: int, option: str) -> Shortcut:
     """Build the block and send an image through it; what fails is kept as the message that a learner would see."""
     error = None
@@ -67,33 +50,26 @@ def compute(in_channels: int, out_channels: int, stride: int, size: int, option:
         error, shortcut = str(problem), IdentityShortcut()
     carries = _carries(shortcut, in_channels)
     with torch.device("meta"):  # shapes and counts need no numbers
-        block = BasicBlock(in_channels, out_channels, stride=stride, shortcut=shortcut).eval()
-    macs = [count_macs(module, (in_channels, size, size)) for module in (shortcut, _Branch(block))]
-    parameters = [count_parameters(module) for module in (shortcut, block)]
-    block = block.to("meta")
-    x = torch.empty(1, in_channels, size, size, device="meta")
+        block = BasicBlock(in_channels, out_channels, stride=stride, shortcut=shortcut).eval().to("meta")
+        x = torch.empty(1, in_channels, size, size)
+    # The whole block can be counted only where it fits.
+    layers = nn.Sequential(block.conv1, block.bn1, block.conv2, block.bn2)
+    own, in_branch = (count_macs(module, (in_channels, size, size)) for module in (shortcut, layers))
     branch, arriving = block.residual(x), block.downsample(x)  # type: ignore[misc]
     try:
         block.add(branch, arriving)
     except ValueError as problem:
         error = error or str(problem)
-    fixes = fitting_shortcuts(in_channels, out_channels, stride) if error else []
     return Shortcut(
-        in_channels,
-        out_channels,
-        stride,
-        size,
-        option,
-        tuple(branch.shape[1:]),
-        tuple(arriving.shape[1:]),
-        carries,
-        parameters[0],
-        macs[0],
-        parameters[1],
-        sum(macs),
-        error,
-        tuple(fixes),
-    )
+        in_channels, out_channels, stride, size, option,
+        branch=tuple(branch.shape[1:]),
+        arriving=tuple(arriving.shape[1:]),
+        carries=carries,
+        parameters=(count_parameters(shortcut), count_parameters(block)),
+        macs=(own, own + in_branch),
+        error=error,
+        fixes=tuple(fitting_shortcuts(in_channels, out_channels, stride)) if error else (),
+    )  # fmt: skip
 
 
 def make(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module:
@@ -101,17 +77,6 @@ def make(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Mo
         return IdentityShortcut()  # without arguments it promises nothing, so the addition has to find out
     kind = {"zero-pad": ZeroPadShortcut, "projection": ProjectionShortcut}[option]
     return kind(in_channels, out_channels, stride)
-
-
-class _Branch(nn.Module):
-    """The residual branch of a block alone, so that it can be counted where the whole block would fail."""
-
-    def __init__(self, block: BasicBlock):
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.block.residual(x)
 
 
 def _carries(shortcut: nn.Module, in_channels: int) -> tuple[int | None, ...]:
@@ -122,19 +87,14 @@ def _carries(shortcut: nn.Module, in_channels: int) -> tuple[int | None, ...]:
     return tuple(None if not found else found[0] if len(found) == 1 else MIXED for found in sources)
 
 
-def shape(size: tuple[int, ...]) -> str:
-    return " × ".join(map(str, size))
-
-
 def describe(result: Shortcut) -> str:
     """One sentence: what met at the addition, what it cost."""
     start = f"{result.option} shortcut, {result.in_channels} → {result.out_channels} channels at stride {result.stride}"
     if result.error:
         return f"{start}: ✗ does not fit: {result.error.removesuffix('.')}."
-    share = result.shortcut_macs / result.block_macs
-    cost = f"{result.shortcut_parameters:,} of the block's {result.block_parameters:,} parameters"
-    work = f"The shortcut has {cost} and {share:.1%} of its multiply-adds; {carried(result)}."
-    return f"{start}: ✓ both branches give {shape(result.branch)}. {work}"
+    (own, whole), (work, all_work) = result.parameters, result.macs
+    cost = f"{own:,} of the block's {whole:,} parameters and {work / all_work:.1%} of its multiply-adds"
+    return f"{start}: ✓ both branches give {times(result.branch)}. The shortcut has {cost}; {carried(result)}."
 
 
 def carried(result: Shortcut) -> str:
@@ -146,23 +106,20 @@ def carried(result: Shortcut) -> str:
 
 def draw(result: Shortcut) -> str:
     """The block above; below it what the shortcut carries, and what it costs or why it fails."""
-    parts = [text(30, 30, TITLE, size=18, font_weight=600), *_block(result), *_wires(result)]
-    parts += _failure(result) if result.error else _costs(result)
-    return picture(TITLE, describe(result), HEIGHT, *parts)
+    below = _failure(result, result.error) if result.error else _costs(result)
+    return picture(TITLE, describe(result), HEIGHT, *_block(result), *_wires(result), *below)
 
 
 def _block(result: Shortcut) -> list[str]:
     x = (result.in_channels, result.size, result.size)
     main, side, fails = 180.0, 92.0, result.error is not None
-    parts = [text(96, main - 22, shape(x), anchor="middle"), text(30, main + 5, "x", size=18, font_weight=600)]
+    parts = [text(96, main - 22, times(x), anchor="middle"), text(30, main + 5, "x", size=18, font_weight=600)]
     parts += [path([(50, main), (170, main)], stroke_width=3)]
-    for left, words in ((186, f"3×3, stride {result.stride}"), (334, "BN, ReLU"), (442, "3×3, BN")):
-        width = 128 if left == 186 else 88
-        parts += [box(left, main - 22, width, 44, rx=5, fill=PAPER, stroke=INK, stroke_width=1.5)]
-        parts += [text(left + width / 2, main + 5, words, anchor="middle")]
-    parts += [path([(170, main), (186, main)], stroke_width=3), path([(314, main), (334, main)], stroke_width=3)]
-    parts += [path([(422, main), (442, main)], stroke_width=3), arrow([(530, main), (668, main)], stroke_width=3)]
-    parts += [text(598, main + 28, shape(result.branch), anchor="middle")]
+    layers = ((186, 128, f"3×3, stride {result.stride}"), (334, 88, "BN, ReLU"), (442, 88, "3×3, BN"))
+    parts += [labelled(left, main - 22, width, 44, words) for left, width, words in layers]
+    parts += [path([(x, main), (end, main)], stroke_width=3) for x, end in ((170, 186), (314, 334), (422, 442))]
+    parts += [arrow([(530, main), (668, main)], stroke_width=3)]
+    parts += [text(598, main + 28, times(result.branch), anchor="middle")]
     parts += [text(186, main + 44, "residual branch F(x)", fill=SOFT)]
     # The shortcut goes above the branch; where it does not fit, its wire ends before the addition.
     colour = VERMILION if fails else BLUE
@@ -170,18 +127,16 @@ def _block(result: Shortcut) -> list[str]:
     parts += [path([(170, main), (170, side), (300, side)], **style), path([(410, side), (560, side)], **style)]
     parts += [box(290, side - 20, 120, 40, rx=20, fill=PAPER, stroke=colour, stroke_width=2.5)]
     parts += [text(350, side + 5, result.option, anchor="middle", font_weight=600)]
-    parts += [text(520, side - 14, shape(result.arriving), anchor="middle")]
+    parts += [text(520, side - 14, times(result.arriving), anchor="middle")]
     if fails:
         parts += [path([(560, side), (640, side)], **style), text(652, side + 9, "✗", size=30, fill=VERMILION)]
     else:
         parts += [path([(560, side), (684, side), (684, main - 24)], **style)]
         parts += [arrow([(684, main - 30), (684, main - 18)], stroke=colour, stroke_width=4)]
-    parts += [tag("circle", cx=684, cy=float(main), r=16, fill=PAPER, stroke=INK, stroke_width=2)]
-    parts += [text(684, main + 7, "+", size=22, anchor="middle")]
-    output = "no output" if fails else shape(result.branch)
+    parts += [plus(684, main, 16, 22)]
+    output = "no output" if fails else times(result.branch)
     parts += [path([(700, main), (722, main)], stroke_width=3), arrow([(786, main), (830, main)], stroke_width=3)]
-    parts += [box(722, main - 22, 64, 44, rx=5, fill=PAPER, stroke=INK, stroke_width=1.5)]
-    return [*parts, text(754, main + 5, "ReLU", anchor="middle"), text(872, main - 22, output, anchor="end")]
+    return [*parts, labelled(722, main - 22, 64, 44, "ReLU"), text(872, main - 22, output, anchor="end")]
 
 
 def _wires(result: Shortcut) -> list[str]:
@@ -205,7 +160,7 @@ def _wires(result: Shortcut) -> list[str]:
         elif source in above:
             lines.append(path([(above[source], top), (place, bottom)], stroke=BLUE, stroke_width=2.5))
     parts += [*lines, *cells, text(left, top - 14, "input channels", fill=SOFT, size=13)]
-    return [*parts, text(left, bottom + 28, f"output channels of the shortcut: {shape(result.arriving)}", fill=SOFT)]
+    return [*parts, text(left, bottom + 28, f"output channels of the shortcut: {times(result.arriving)}", fill=SOFT)]
 
 
 def shown(channels: int) -> list[int]:
@@ -214,29 +169,26 @@ def shown(channels: int) -> list[int]:
 
 
 def _costs(result: Shortcut) -> list[str]:
-    rows = [("", "shortcut", "whole block")]
-    rows += [("parameters", f"{result.shortcut_parameters:,}", f"{result.block_parameters:,}")]
-    rows += [("multiply-adds", f"{result.shortcut_macs:,}", f"{result.block_macs:,}")]
-    rows += [("pixels used", f"1 of {result.stride**2}" if result.stride > 1 else "all", "all")]
-    parts = [
-        text(540, 274, "✓ the shapes agree", size=15, font_weight=600),
-        path([(540, 312), (870, 312)], stroke=LINE),
+    pixels = f"1 of {result.stride**2}" if result.stride > 1 else "all"
+    rows = [
+        ("", "shortcut", "whole block"),
+        ("parameters", *(f"{count:,}" for count in result.parameters)),
+        ("multiply-adds", *(f"{count:,}" for count in result.macs)),
+        ("pixels used", pixels, "all"),
     ]
+    parts = [text(540, 274, "✓ the shapes agree", size=15, font_weight=600)]
+    parts += [path([(540, 312), (870, 312)], stroke=LINE)]
     for row, (name, first, second) in enumerate(rows):
         y = 303 + 30 * row
         parts += [text(540, y, name), text(750, y, first, anchor="end"), text(870, y, second, anchor="end")]
     return parts
 
 
-def _failure(result: Shortcut) -> list[str]:
-    message = result.error or ""
-    lines = textwrap.wrap(message, 43)
-    below = 300 + 20 * len(lines) + 12
-    parts = [text(540, 274, "✗ ValueError", size=15, font_weight=600), paragraph(540, 300, message, 43)]
-    parts += [text(540, below, "What fits:", font_weight=600)]
-    return parts + [
-        text(540, below + 22 * row + 22, fix, font_family="monospace") for row, fix in enumerate(result.fixes)
-    ]
+def _failure(result: Shortcut, error: str) -> list[str]:
+    y = 312 + 20 * len(textwrap.wrap(error, 43))
+    parts = [text(540, 274, "✗ ValueError", size=15, font_weight=600), paragraph(540, 300, error, 43)]
+    parts += [text(540, y, "What fits:", font_weight=600)]
+    return parts + [text(540, y + 22 * row, fix, font_family="monospace") for row, fix in enumerate(result.fixes, 1)]
 
 
 class ShortcutExplorer(Explorer):
@@ -252,13 +204,10 @@ class ShortcutExplorer(Explorer):
     def __init__(
         self, in_channels: int = 4, out_channels: int = 8, stride: int = 2, size: int = 56, option: str = "zero-pad"
     ):
-        controls = (
-            Control("in_channels", "channels in", "slider", CHANNELS),
-            Control("out_channels", "channels out", "slider", CHANNELS),
-            Control("stride", "stride", "radio", (1, 2)),
-            Control("size", "image size", "menu", SIZES),
-            Control("option", "shortcut", "radio", OPTIONS),
-        )
         super().__init__(
-            controls, in_channels=in_channels, out_channels=out_channels, stride=stride, size=size, option=option
+            Control("in_channels", "channels in", "slider", CHANNELS, in_channels),
+            Control("out_channels", "channels out", "slider", CHANNELS, out_channels),
+            Control("stride", "stride", "radio", (1, 2), stride),
+            Control("size", "image size", "menu", SIZES, size),
+            Control("option", "shortcut", "radio", OPTIONS, option),
         )

@@ -1,9 +1,9 @@
 """Drawings as SVG text: small pure helpers, no state. The same values give the same characters on every machine.
 
 Colours of text and paper follow JupyterLab's theme where there is one and are dark on white elsewhere (`resolved`).
-Nets look the same in every figure: plain ones dashed vermilion, residual ones solid blue, deeper ones thicker.
 """
 
+import base64
 import math
 import re
 import textwrap
@@ -13,16 +13,8 @@ from html import escape as escape_html
 from itertools import pairwise
 from typing import Any
 
-# Okabe and Ito's palette. These four stand out from white and from JupyterLab's dark grey (contrast above 3 : 1);
-# the other two only fill areas that have an outline.
-BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, ORANGE = "#56B4E9", "#E69F00"
-PALETTE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
+from resnet_lib.widgets.style import DARK, INK, LINE, PAPER, SOFT
 
-INK = "var(--jp-ui-font-color0, #1b1b1b)"
-SOFT = "var(--jp-ui-font-color2, #595959)"
-PAPER = "var(--jp-layout-color0, #ffffff)"
-LINE = "var(--jp-border-color1, #bdbdbd)"
 FONT = "var(--jp-ui-font-family, system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif)"
 WIDTH = 900
 
@@ -31,6 +23,11 @@ def number(value: float) -> str:
     """At most one decimal: a tenth of a pixel is invisible, and all machines agree on it."""
     written = f"{value:.1f}".removesuffix(".0")
     return "0" if written == "-0" else written
+
+
+def times(numbers: Iterable[int]) -> str:
+    """(64, 56, 56) as 64 × 56 × 56."""
+    return " × ".join(map(str, numbers))
 
 
 def escape(words: object) -> str:
@@ -48,13 +45,16 @@ def tag(name: str, *children: str, **attributes: object) -> str:
     return f"<{name}{written}>{''.join(children)}</{name}>" if children else f"<{name}{written}/>"
 
 
-def picture(title: str, description: str, height: int, *children: str) -> str:
-    """A whole drawing, 900 wide, on a panel of its own. `title` names it, `description` says it in words."""
+def picture(title: str, description: str, height: int, *children: str, heading: tuple[int, int] = (30, 18)) -> str:
+    """A whole drawing, 900 wide, on its own panel, with `description` in words. The title stands at its head: the
+    baseline and the size of the letters are `heading`."""
+    y, size = heading
     return tag(
         "svg",
         tag("title", escape(title)),
         tag("desc", escape(description)),
         tag("rect", width=WIDTH, height=height, fill=PAPER),
+        text(30, y, title, size=size, font_weight=600),
         *children,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {WIDTH} {height}",
@@ -69,6 +69,12 @@ def picture(title: str, description: str, height: int, *children: str) -> str:
 def resolved(drawing: str) -> str:
     """The same drawing without CSS variables, for viewers that have no theme: dark on white."""
     return re.sub(r"var\(--[\w-]+, ([^()]*)\)", r"\1", drawing)
+
+
+def image(kind: str, data: bytes, alt: str) -> dict[str, str]:
+    """An output of a cell: a picture ("png", "svg+xml") with what it shows in words."""
+    address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return {"text/html": f'<img alt="{escape(alt)}" width="{WIDTH}" src="{address}">', "text/plain": alt}
 
 
 def text(x: float, y: float, words: object, *, size: int = 14, anchor: str = "start", **more: object) -> str:
@@ -92,6 +98,25 @@ def box(x: float, y: float, width: float, height: float, **more: object) -> str:
     return tag("rect", x=float(x), y=float(y), width=float(width), height=float(height), **more)
 
 
+def labelled(left: float, top: float, width: float, height: float, words: str, size: int = 14, **more: object) -> str:
+    """A box with words in its middle."""
+    look = {"rx": 5, "fill": PAPER, "stroke": INK, "stroke_width": 1.5, **more}
+    ink, baseline = INK if look["fill"] == PAPER else DARK, top + round(height / 2 + 0.36 * size)
+    inside = text(left + width / 2, baseline, words, size=size, anchor="middle", fill=ink)
+    return box(left, top, width, height, **look) + inside
+
+
+def plus(x: float, y: float, radius: int, size: int) -> str:
+    """The addition of a residual block."""
+    circle = tag("circle", cx=x, cy=y, r=radius, fill=PAPER, stroke=INK, stroke_width=2)
+    return circle + text(x, y + size // 3, "+", size=size, anchor="middle")
+
+
+def key(x: float, y: float, end: float, words: str, gap: int = 8, **style: object) -> str:
+    """A piece of a curve from x to `end`, and the name of the curve."""
+    return path([(x, y), (end, y)], **style) + text(end + gap, y + 5, words)
+
+
 def path(points: Iterable[tuple[float, float]], **more: object) -> str:
     """A line through points."""
     written = " ".join(f"{number(x)},{number(y)}" for x, y in points)
@@ -107,40 +132,6 @@ def arrow(points: Sequence[tuple[float, float]], **more: object) -> str:
     written = " ".join(f"{number(a)},{number(b)}" for a, b in head)
     colour = more.get("stroke", INK)
     return path([*points[:-1], (x - dx / 2, y - dy / 2)], **more) + tag("polygon", points=written, fill=colour)
-
-
-@dataclass(frozen=True)
-class NetStyle:
-    """How a net is drawn in every figure of the course."""
-
-    colour: str
-    dash: tuple[float, ...]  # pixels drawn and left out; () is a solid line
-    width: float
-
-    def stroke(self) -> dict[str, object]:
-        dashes = " ".join(map(number, self.dash)) or None
-        return {"stroke": self.colour, "stroke_width": self.width, "stroke_dasharray": dashes}
-
-
-GREY = "#6B6B6B"
-KINDS: dict[str, tuple[str, tuple[float, ...]]] = {  # how a name begins -> colour, dash
-    "plain": (VERMILION, (7, 4)),
-    "res": (BLUE, ()),
-    "(a)": (BLUE, ()),  # the orders of He et al. 2016, figure 4
-    "(b)": (GREY, (7, 4)),
-    "(c)": (PURPLE, (2, 3)),
-    "(d)": (GREEN, ()),
-    "(e)": ("#A66300", (10, 3)),
-}
-ENDINGS: dict[str, tuple[float, ...]] = {"-B": (7, 3), "-C": (2, 3)}  # shortcut options; A is solid
-
-
-def net_style(name: str) -> NetStyle:
-    """From a name such as "plain-56": the kind gives colour and dash, the depth the weight."""
-    depth = re.search(r"\d+", name)
-    width = 1 + math.sqrt(int(depth[0]) if depth else 20) / 2.5
-    colour, dash = next((KINDS[kind] for kind in KINDS if name.lower().startswith(kind)), (GREEN, ()))
-    return NetStyle(colour, ENDINGS.get(name[-2:], dash), width)
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
@@ -169,10 +160,10 @@ class Axes:
     log_y: bool = False
 
     def x(self, value: float) -> float:
-        return self.left + self.width * _share(value, self.x_range)
+        return self.left + self.width * share(value, self.x_range)
 
     def y(self, value: float) -> float:
-        return self.top + self.height * (1 - _share(value, self.y_range, math.log if self.log_y else float))
+        return self.top + self.height * (1 - share(value, self.y_range, math.log if self.log_y else float))
 
     def frame(self, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str], x_label: str, y_label: str) -> str:
         """Grid lines, tick labels, axis labels. The label of the y axis stands above it, where it is read first."""
@@ -188,7 +179,7 @@ class Axes:
         return path([(self.x(x), self.y(y)) for x, y in points], **more)
 
 
-def _share(value: float, limits: tuple[float, float], scale: Callable[[float], float] = float) -> float:
+def share(value: float, limits: tuple[float, float], scale: Callable[[float], float] = float) -> float:
     """Where a value lies between the limits: 0 at the first, 1 at the second."""
     low, high = limits
     low, value, high = scale(low), scale(min(max(value, low), high)), scale(high)

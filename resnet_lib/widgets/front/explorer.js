@@ -17,8 +17,6 @@ function tag(name, attributes = {}, ...children) {
 // JupyterLab's command mode would take the arrow keys; the attribute has to be on the input itself.
 const input = (type, attributes) => tag("input", {type, "data-lm-suppress-shortcuts": "true", ...attributes});
 
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
-
 // Controls: each is {node, get, set, offer}, and its value is a place in the list of its values.
 
 const makers = {
@@ -70,6 +68,13 @@ const makers = {
   },
 };
 
+function made(control, id) {
+  const found = makers[control.kind](control, id);
+  found.node.dataset.name = control.name;
+  found.node.classList.add("control");
+  return found;
+}
+
 // A group of radio buttons, none of them chosen; `after(index)` gives what follows an option.
 function radios(label, values, id, after = () => undefined) {
   const buttons = values.map((value, index) => input("radio", {id: `${id}-${index}`, name: id, value: index}));
@@ -88,19 +93,13 @@ async function unpacked(packed) {
 
 function explorer(model, el, spec) {
   const id = unique();
-  const names = spec.controls.map(control => control.name), at = name => names.indexOf(name);
+  const at = name => spec.controls.findIndex(control => control.name === name);
   const left_out = control => control.hidden || (model.alone && spec.live.includes(control.name));
-  const controls = spec.controls.map(control =>
-    left_out(control) ? null : makers[control.kind](control, `${id}-${control.name}`));
+  const controls = spec.controls.map(control => left_out(control) ? null : made(control, `${id}-${control.name}`));
   const drawing = tag("div", {class: "resnet-drawing"}), said = tag("span", {role: "status", "aria-live": "polite"});
   const room = tag("span", {class: "resnet-room", "aria-hidden": "true"}, spec.longest); // nothing below moves
   const box = tag("div", {class: "resnet-controls", role: "group", "aria-label": `Settings: ${spec.title}`});
-  controls.forEach((control, index) => {
-    if (!control) return;
-    control.node.dataset.name = names[index];
-    control.node.classList.add("control");
-    box.append(control.node);
-  });
+  box.append(...controls.filter(Boolean).map(control => control.node));
   const player = spec.plays && play();
   const notes = spec.controls.filter(control => left_out(control) && !control.hidden);
   if (notes.length)
@@ -190,9 +189,9 @@ function explorer(model, el, spec) {
   }
 
   function ordered() { // code in a cell moved a control
-    const state = model.get("state");
-    if (same(state, {place, kept})) return;
-    ({place, kept} = state);
+    const before = key();
+    ({place, kept} = model.get("state"));
+    if (key() === before) return;
     write();
     show();
   }
