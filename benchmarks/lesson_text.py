@@ -5,6 +5,7 @@ Everything else about a cell follows from its source and its tags, so a text lea
 """
 
 import hashlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -28,6 +29,7 @@ kernelspec:
 ---
 
 """
+SHOWN = {"predict", "exercise", "explore", "quiz"}  # cells whose output tells no answer
 METADATA = {  # the same whoever ran it
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
@@ -48,14 +50,16 @@ def text_of(notebook: NotebookNode) -> str:
 def notebook_of(text: str) -> NotebookNode:
     """The notebook that a text describes, not executed."""
     notebook = jupytext.reads(text, fmt=FORMAT)
-    cells, seen = [], Counter[str]()
+    cells, seen, asked = [], Counter[str](), set[str]()
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         unknown = cell.metadata.keys() - {"tags"}
         if unknown:
             raise ValueError(f"the cell that begins {cell.source[:40]!r} has {sorted(unknown)}: a text has only tags")
         make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        cells.append(make(cell.source, id=_id(cell, seen), metadata=_metadata(cell, tags)))
+        cells.append(make(cell.source, id=_id(cell, seen), metadata=_metadata(cell, tags, awaited=bool(asked))))
+        asked |= set(re.findall(r"(\w+) = Predict\(", cell.source))
+        asked -= set(re.findall(r"(\w+)\.compare\(", cell.source))
     return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
 
 
@@ -66,14 +70,15 @@ def _id(cell: NotebookNode, seen: Counter[str]) -> str:
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
-def _metadata(cell: NotebookNode, tags: list[str]) -> dict[str, Any]:
+def _metadata(cell: NotebookNode, tags: list[str], awaited: bool) -> dict[str, Any]:
+    """`awaited`: the cell stands between a prediction and its comparison, so its output may tell the answer."""
     metadata: dict[str, Any] = {"slideshow": {"slide_type": _slide(cell, tags)}}
     if tags:
         metadata["tags"] = tags
     if "solution" in tags:
         metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
-    elif "check" in tags or ".compare(" in cell.source:
-        metadata["jupyter"] = {"outputs_hidden": True}  # nobody reads a verdict before running the cell
+    elif "check" in tags or (awaited and cell.cell_type == "code" and not SHOWN & set(tags)):
+        metadata["jupyter"] = {"outputs_hidden": True}  # nobody reads an answer before running the cell
     return metadata
 
 

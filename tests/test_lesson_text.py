@@ -58,6 +58,16 @@ def double(x):
 ```{code-cell}
 import math
 ```
+
+```{code-cell}
+:tags: [check]
+
+guess.compare("a" if math.pi > 3 else "b")
+```
+
+```{code-cell}
+print(math.e)
+```
 """
 
 
@@ -75,11 +85,13 @@ def test_metadata_follow_from_tags_and_headings() -> None:
     cells = notebook_of(TEXT).cells
     assert [cell.metadata.slideshow.slide_type for cell in cells] == [
         "slide", "fragment", "skip", "fragment", "fragment", "skip", "skip", "skip", "subslide", "skip",
+        "skip", "fragment",
     ]  # fmt: skip
-    assert [cell.metadata.get("jupyter") for cell in cells if cell.metadata.get("jupyter")] == [
-        {"outputs_hidden": True},
-        {"source_hidden": True, "outputs_hidden": True},
-    ]
+    folded, solution = {"outputs_hidden": True}, {"source_hidden": True, "outputs_hidden": True}
+    # A check is folded, and so is all code between a prediction and its comparison that may tell the answer.
+    assert [cell.metadata.get("jupyter") for cell in cells] == [
+        *[None] * 5, folded, None, solution, None, folded, folded, None,
+    ]  # fmt: skip
     assert cells[5].metadata.tags == ["check", "nbval-ignore-output"]
     assert cells[2].source == cells[9].source == "import math"
     assert cells[9].id == f"{cells[2].id}-2"

@@ -34,7 +34,8 @@ def environment_report(*, quiet: bool = False) -> bool:
         except ImportError:
             problems.append(f"The package {name} is missing: run `python lab.py`, which installs it.")
     problems += _data_problems(say)
-    device = "a GPU" if torch.cuda.is_available() else f"the CPU with {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    device = "a GPU" if torch.cuda.is_available() else f"the CPU with {threads} thread{'s' if threads > 1 else ''}"
     say(f"✓ the lessons will compute on {device}; a CPU is enough")
     for problem in problems:
         say(f"✗ {problem}")
