@@ -176,6 +176,7 @@ def test_lent_modules_are_given_back() -> None:
 double = Exercise("double(x)", praise="twice x.", right=lambda x: 2 * x, cases=[(1,), (3,), (-5,)])
 line = Exercise("line(x)", praise="a line.", right=lambda x: 0.52 * x + 0.2, cases=[(1.0,), (3.0,), (-5.0,), (2.5,)])
 squares = Exercise("squares(n)", praise="squares.", right=lambda n: [i * i + 1 for i in range(n)], cases=[(3,), (5,)])
+named = Exercise("named(n)", praise="by name.", right=lambda n: {"n": n}, cases=[(3,), (5,)])
 moved = Exercise("moved(x)", praise="moved.", right=lambda x: x + 1, cases=[(noise(2, 3, 4),), (noise(3, 2, 2),)])
 scores = Exercise("scores(net)", praise="one for each layer.", right=lambda net: [1.0, 2.0], floats=True,
                   cases=lambda: [(nn.Sequential(nn.Linear(2, 2), nn.ReLU()),)])  # fmt: skip
@@ -202,6 +203,8 @@ def stub(x): ...  # no type, as in a lesson
         (double, lambda x: str(2 * x), "a-string"),
         (double, lambda x: 2 * x if x < 3 else 9, "one-case"),
         (double, lambda x: x**3, "wrong-value"),
+        (double, lambda x: [] if x < 3 else [x], "not-a-number"),
+        (double, lambda x: {1: 2 * x}, "not-a-number"),
         (double, lambda x: 7, "constant"),
         (double, lambda x, y: 2 * x, "signature"),
         (double, lambda x: 1 / 0, "raises"),
@@ -227,6 +230,9 @@ def stub(x): ...  # no type, as in a lesson
         (squares, lambda n: [i * i + 1 for i in range(n - 1)], "last-missing"),
         (squares, lambda n: [i * i + 1 for i in range(n + 1)], "one-value-more"),
         (squares, lambda n: (i for i in range(n)), "not-a-list"),
+        (named, lambda n: [n], "not-a-dict"),
+        (named, lambda n: {"m": n}, "wrong-keys"),
+        (named, lambda n: {"n": n + 1}, "wrong-entry"),
         (moved, lambda x: (x + 1).permute(2, 1, 0), "axes-permuted"),
         (moved, lambda x: (x + 1).flip(1), "flipped"),
         (moved, lambda x: (x + 1).transpose(0, 1).reshape(x.shape), "reordered"),

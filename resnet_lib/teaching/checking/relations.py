@@ -91,7 +91,7 @@ def _of_lists(mine: Sequence[Any], right: Sequence[Any]) -> Mistake | None:
     def alike(change: Callable[[Any], Any], other: Callable[[Any], Any]) -> bool:
         try:
             return all(map(same, map(change, mine), map(other, right)))
-        except (TypeError, ValueError, IndexError, SyntaxError, RuntimeError):
+        except (ArithmeticError, LookupError, TypeError, ValueError, SyntaxError, RuntimeError):
             return False  # these are no lists, or not of numbers
 
     known = all(isinstance(value, (list, int, float, str)) for value in mine) and not isinstance(right[0], (str, bool))
@@ -102,7 +102,7 @@ def _of_numbers(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
     """A simple relation of all numbers to the right ones."""
     try:
         pairs = list(_number_pairs(given, wanted))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     whole = all(isinstance(number, Integral) for number in tree_leaves(wanted))
     mine, right = torch.tensor(pairs, dtype=torch.float64).view(-1, 2).unbind(1)
