@@ -35,7 +35,7 @@ def replace_and_freeze_by_name(model, num_classes):
     return model.eval()
 
 
-@right("new_head")
+@wrong("new_head", "changes-a-copy")
 def in_a_copy(model, num_classes):
     model = copy.deepcopy(model)
     model.fc = head_for(model, num_classes)
@@ -45,7 +45,7 @@ def in_a_copy(model, num_classes):
     return model
 
 
-@right("new_head")
+@wrong("new_head", "changes-a-copy")
 def a_new_net_with_the_old_weights(model, num_classes):
     other = rl.cifar_resnet(8, in_channels=1, width=4, num_classes=num_classes)
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("fc.")}

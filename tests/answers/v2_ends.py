@@ -17,14 +17,6 @@ class NoEnd(PreActNet):
         return self.fc(x.mean((2, 3)))
 
 
-@wrong("preact_net", "no-final-norm, no-final-relu, first-shortcut-raw")
-class LikeKuangliu(NoEnd):
-    """As in kuangliu/pytorch-cifar."""
-
-    def activate_first(self):
-        pass
-
-
 @wrong("preact_net", "no-final-norm")
 class NoLastNorm(NoEnd):
     def head(self, x):

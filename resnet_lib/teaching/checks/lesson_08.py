@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnet_lib.teaching.checking import Exercise, Mistake, call, noise
+from resnet_lib.teaching.checking import Exercise, Mistake, call, noise, slip
 from resnet_lib.teaching.checking.words import describe, kind
 
 
@@ -21,6 +21,148 @@ def run(branches: Any, x: Tensor, change: Callable[[int, Any, Tensor], Tensor]) 
 
 def without(branches: Any, index: int | None, x: Tensor) -> Tensor:
     return run(branches, x, lambda n, f, x: x if n == index else x + f(x))
+
+
+def instead(block: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, int, Tensor], Tensor]:
+    """Another block, a function of (branch, x), in the place of the one that is taken out."""
+    return lambda b, i, x: run(b, x, lambda n, f, x: block(f, x) if n == i else x + f(x))
+
+
+# fmt: off
+BRANCHES = [torch.sin, torch.tanh, lambda x: 0.5 * x.roll(1, -1), torch.cos]
+without_block = Exercise(
+    "without_block(branches, index, x)",
+    praise="first, middle and last block taken out; all others run.",
+    right=without,
+    cases=[(BRANCHES, index, noise(2, 5, seed=index)) for index in (1, 0, 3)] + [(BRANCHES[:1], 0, noise(3, 2))],
+    slips=[
+        slip("nothing-deleted", "The block is still there.", lambda b, i, x: without(b, None, x)),
+        slip("deletes-the-rest", "Everything from that block on is gone. The blocks after it still run.",
+             lambda b, i, x: without(b[:i], None, x)),
+        slip("deletes-the-first", "Everything up to that block is gone. The blocks before it still run.",
+             lambda b, i, x: without(b[i + 1 :], None, x)),
+        slip("no-shortcut", "Nothing is added. Each block is a residual one: x + branch(x).",
+             lambda b, i, x: run(b, x, lambda n, f, x: x if n == i else f(x))),
+        slip("keeps-only-the-block", "Only that block ran. The others should run, and it should not.",
+             lambda b, i, x: x + b[i](x)),
+        slip("branch-without-plus", "You took away the block's shortcut. Take away its branch: the shortcut stays.",
+             instead(lambda f, x: f(x))),
+        slip("counts-from-one", "You count from 1. Index 0 is the first block.", lambda b, i, x: without(b, i - 1, x)),
+        slip("off-by-one", "A neighbour of the block is missing, or missing as well.",
+             lambda b, i, x: without(b, i + 1, x), lambda b, i, x: without(b[:i] + b[i + 2 :], None, x)),
+        slip("last-never-runs", "The last block never runs. Look at where the loop ends.",
+             lambda b, i, x: without(b[:-1], i, x)),
+        slip("returns-input", "It returns x as it came. Is the sum stored, and the branch called?", lambda b, i, x: x),
+        slip("returns-too-early", "It stops after the first block. `return` belongs behind the loop.",
+             lambda b, i, x: without(b[:1], i, x), lambda b, i, x: b[1](x) + x if i == 0 else x + b[0](x)),
+        slip("takes-it-off-afterwards", "You subtract a branch at the end. By then the later blocks have seen its "
+             "signal: leave it out on the way.",
+             lambda b, i, x: without(b, None, x) - b[i](x),
+             lambda b, i, x: without(b, None, x) - b[i](without(b[:i], None, x))),
+        slip("branches-on-the-input", "Every branch gets the first x. Each works on what the block before it returns.",
+             lambda b, i, x: x + sum(f(x) for n, f in enumerate(b) if n != i)),
+        slip("zeros-the-signal", "You set the signal to zero. Without its branch a block passes x on unchanged.",
+             instead(lambda f, x: 0 * x)),
+        slip("doubles-the-signal", "You add x to itself. Without its branch a block passes x on unchanged.",
+             instead(lambda f, x: x + x)),
+        slip("adds-the-input", "Each block adds the first x. It adds its *own* input.",
+             lambda b, i, x: run(b, x, lambda n, f, y: y if n == i else x + f(y))),
+        slip("relu-after-add", "There is a ReLU after the addition. These blocks compute x + branch(x), no more.",
+             lambda b, i, x: run(b, x, lambda n, f, x: x if n == i else (x + f(x)).relu())),
+    ],
+)
+path_lengths = Exercise(
+    "path_lengths(n)",
+    praise="five numbers of blocks, 0 among them.",
+    right=lambda n: [comb(n, k) for k in range(n + 1)],
+    cases=[(3,), (5,), (1,), (9,)],
+    traps=[(0,)],
+    slips=[
+        slip("starts-at-one", "The path through no branch is missing, the one along all shortcuts.",
+             lambda n: [comb(n, k) for k in range(1, n + 1)]),
+        slip("stops-early", "The longest path is missing, the one through all n branches.",
+             lambda n: [comb(n, k) for k in range(n)]),
+        slip("all-paths-together", "That is the number of all paths. How many of them have each length?",
+             lambda n: 2**n, lambda n: [2**n] * (n + 1)),
+        slip("one-length-only", "That is the number of paths of one length. A list with all lengths is asked for.",
+             lambda n: comb(n, n // 2)),
+        slip("powers-of-two", "Those are powers of two. How many ways are there to *choose* k of n branches?",
+             lambda n: [2**k for k in range(n + 1)]),
+        slip("counts-orders", "You count each order. Blocks stand in a row: 2 and 5 is the same path as 5 and 2.",
+             lambda n: [perm(n, k) for k in range(n + 1)]),
+        slip("n-and-k-swapped", "n and k are swapped: `math.comb(n, k)`.",
+             lambda n: [comb(k, n) for k in range(n + 1)]),
+        slip("shares-for-counts", "Those are shares of all paths. Counts are asked for.",
+             lambda n: [comb(n, k) / 2**n for k in range(n + 1)]),
+        slip("another-n", "That is the row for one block more or less: {yours} numbers instead of {right}.",
+             *[lambda n, more=more: [comb(n + more, k) for k in range(n + more + 1)] for more in (1, -1)]),
+        slip("counts-lengths", "Those are the lengths. How many paths have each?", lambda n: list(range(n + 1))),
+        slip("path-by-path", "Those are the lengths of all paths, one by one. Count how many have each length.",
+             lambda n: [path.bit_count() for path in range(2**n)]),
+        slip("ones", "You count one path for each length. How many ways are there to *choose* k of n branches?",
+             lambda n: [1] * (n + 1)),
+        slip("adds-up", "You count the paths of *at most* k branches. Count those of exactly k.",
+             lambda n: list(accumulate(comb(n, k) for k in range(n + 1)))),
+        slip("all-rows", "Those are the rows for all numbers of blocks up to n. Return the last.",
+             lambda n: [[comb(row, k) for k in range(row + 1)] for row in range(n + 1)]),
+    ],
+)
+
+
+def norms(x: Tensor, dims: Any = (1, 2, 3)) -> Tensor:
+    return x.square().sum(dims, keepdim=True).sqrt()
+
+
+def scaled(size: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The direction at the size of the weight, by some measure of size."""
+    return lambda d, w: d * size(w) / size(d)
+
+
+normal, every = scaled(norms), (1, 2, 3)
+filter_normalised = Exercise(
+    "filter_normalised(direction, weight)",
+    praise="every filter of the direction is as long as the net's, for 3×3 and 1×1 kernels.",
+    right=normal,
+    cases=[(noise(4, 3, 3, 3, seed=seed), 3 * noise(4, 3, 3, 3, seed=seed + 9)) for seed in range(2)]
+    + [(noise(5, 2, 1, 1, seed=7), noise(5, 2, 1, 1, seed=8)), (noise(3, 3, 3, 3, seed=3), noise(3, 3, 3, 3, seed=4))],
+    slips=[
+        slip("whole-layer", "You scale the whole layer by one factor. Filters differ in size; each gets its own.",
+             scaled(torch.norm)),
+        slip("unit-filters", "Each filter has length 1 now. It should be as long as the net's own filter.",
+             lambda d, w: d / norms(d)),
+        slip("not-divided", "You multiply by the net's norm without dividing by the direction's own.",
+             lambda d, w: d * norms(w)),
+        slip("turned-round", "The factor is upside down: norm of the weight / norm of the direction.",
+             lambda d, w: normal(w, d) * d / w),
+        slip("scales-the-weight", "You scale the net's filters. Scale the direction to their size.",
+             lambda d, w: normal(w, d)),
+        slip("only-the-factors", "It returns the factors. Multiply the direction by them.",
+             lambda d, w: (norms(w) / norms(d)).flatten(), lambda d, w: norms(w) / norms(d)),
+        slip("adds-the-weight", "It returns weight + direction. Only the scaled direction is asked for.",
+             lambda d, w: w + normal(d, w)),
+        slip("no-keepdim", "The norms have shape (filters,), so they stretch along another axis, or do not fit. Use "
+             ".view(-1, 1, 1, 1).",
+             scaled(lambda x: norms(x).flatten()), scaled(lambda x: norms(x).view(1, -1, 1, 1))),
+        slip("input-channels", "You normalise along the input channels. A filter is `weight[i]`, along axis 0.",
+             scaled(lambda x: norms(x, (0, 2, 3)))),
+        slip("each-kernel", "You normalise parts of a filter. Its norm is over all three other axes together.",
+             scaled(lambda x: norms(x, (2, 3))), scaled(lambda x: norms(x, 1)), scaled(lambda x: norms(x, 3))),
+        slip("squared-norms", "You use squared norms. Take the root first.", scaled(lambda x: norms(x) ** 2)),
+        slip("every-weight", "You take the size of each single weight. A filter gets one factor.", scaled(torch.abs),
+             lambda d, w: d.sign() * w.abs()),
+        slip("returns-input", "It returns the direction as it came. Scale each of its filters.", lambda d, w: d),
+        slip("largest-in-place-of-norm", "You compare the largest entries. The L2 norm takes all of them.",
+             scaled(lambda x: x.abs().amax(every, keepdim=True))),
+        slip("other-norm", "That is another norm. L2 is the root of the sum of all squares.",
+             scaled(lambda x: x.abs().sum(every, keepdim=True)),
+             scaled(lambda x: torch.linalg.matrix_norm(x.flatten(2), 2).view(-1, 1, 1, 1))),
+        slip("deviation-for-norm", "You compare standard deviations, which leave out each filter's mean.",
+             scaled(lambda x: x.std(every, keepdim=True))),
+        slip("centred", "You subtract a mean first. The direction is only scaled, filter by filter.",
+             lambda d, w: normal(d - d.mean(), w), lambda d, w: normal(d - d.mean(every, keepdim=True), w)),
+    ],
+)
+# fmt: on
 
 
 class Switched(nn.Module):
@@ -44,229 +186,87 @@ def branches() -> list[tuple[nn.Module]]:
     return cases
 
 
-def switch_problem(module: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
-    """Is there one γ, does it start at 1, and does it turn the branch up and down?"""
-    branch = after[0]
+def seen_of(module: Any, arguments: Sequence[Any]) -> dict[str, Any]:
+    """Whose parameters it holds, what learns, and what it computes at γ as it comes and at γ = ½."""
+    branch = arguments[0]
     if not isinstance(module, nn.Module):
-        return Mistake("not-a-module", got=kind(module))
-    inside = set(map(id, branch.parameters()))
-    own = [parameter for parameter in module.parameters() if id(parameter) not in inside]
+        raise Mistake("not-a-module", got=kind(module))
     x = noise(2, branch.in_channels, 4, 4, seed=1)
-    with torch.no_grad():
-        f, y = branch(x), call(module, x)
+    y = call(module, fed := x.clone())
     if y is None:
-        return Mistake("untouched" if len(list(module.children())) == 0 else "returns-none")
+        raise Mistake("returns-none" if list(module.children()) else "untouched")
     if not isinstance(y, Tensor) or y.shape != x.shape:
-        return Mistake("switch-wrong-shape", given=describe([y]))
-    if not inside <= set(map(id, module.parameters())):
-        return Mistake("branch-not-kept")
-    for key, value in (
-        ("switch-starts-at-zero", x),
-        ("no-shortcut", f),
-        ("switch-on-the-sum", None),
-        ("adds-twice", 2 * x + f),
-    ):
-        if value is not None and torch.allclose(y, value, atol=1e-5):
-            return Mistake(key)
-    if not torch.allclose(y, x + f, atol=1e-5):
-        return Mistake("switch-other-value")
-    if not own:
-        return Mistake("switch-does-not-learn")
-    if len(own) > 1 or own[0].numel() > 1:
-        return Mistake("one-switch-each")
+        raise Mistake("switch-wrong-shape", given=describe([y]))
+    if not torch.equal(fed, x):
+        raise Mistake("changes-input", case="x")
+    inside, held = (set(map(id, part.parameters())) for part in (branch, module))
+    gammas = [parameter for parameter in module.parameters() if id(parameter) not in inside]
+    learning = [gamma for gamma in gammas if gamma.requires_grad]
+    reached = y.requires_grad and learning and torch.autograd.grad(y.sum(), learning, allow_unused=True)[0] is not None
     with torch.no_grad():
-        own[0].fill_(0.5)
+        for gamma in gammas:
+            gamma.fill_(0.5)
         half = call(module, x)
-    if torch.allclose(half, 0.5 * (x + f), atol=1e-5) and not torch.allclose(half, x + 0.5 * f, atol=1e-5):
-        return Mistake("switch-on-the-sum")
-    return None if torch.allclose(half, x + 0.5 * f, atol=1e-5) else Mistake("switch-unused")
+    return {
+        "branch-not-kept": inside <= held,
+        "one-switch-each": sum(gamma.numel() for gamma in gammas) < 2,
+        "switch-other-value": y.detach(),
+        "switch-does-not-learn": bool(learning),
+        "switch-unused": half,
+        "switch-without-gradient": bool(reached),
+    }
 
 
 def switching(
-    forward: Callable[[Any, Tensor], Tensor],
+    forward: Callable[[Any, Tensor], Tensor] = Switched.forward,
     gamma: Callable[[], Any] = lambda: nn.Parameter(torch.ones(1)),
     keep: Callable[[nn.Module], Any] = lambda branch: branch,
 ) -> Callable[[nn.Module], nn.Module]:
     """A class like `Switched` with another forward, another γ, or another way to keep the branch."""
 
-    class Other(nn.Module):
-        def __init__(self, branch: nn.Module):
-            super().__init__()
-            self.branch, self.gamma = keep(branch), gamma()
+    def build(branch: nn.Module) -> nn.Module:
+        module: Any = type("Other", (Switched,), {"forward": forward})(branch)
+        del module.branch, module.gamma
+        module.branch, module.gamma = keep(branch), gamma()
+        return module
 
-        def forward(self, x: Tensor) -> Tensor:
-            return forward(self, x)
-
-    return Other
-
-
-def plus(module: Any, x: Tensor) -> Tensor:
-    return x + module.gamma * module.branch(x)
+    return build
 
 
 # fmt: off
-BRANCHES = [torch.sin, torch.tanh, lambda x: 0.5 * x.roll(1, -1), torch.cos]
-without_block = Exercise(
-    "without_block(branches, index, x)",
-    praise="first, middle and last block taken out; all others run, and gradients pass.",
-    right=without,
-    cases=[(BRANCHES, index, noise(2, 5, seed=index)) for index in (1, 0, 3)] + [(BRANCHES[:1], 0, noise(3, 2))],
-    gradients=True,
-)
-without_block.slip("nothing-deleted", "The block is still there.",
-    lambda b, i, x: without(b, None, x))
-without_block.slip("deletes-the-rest", "Everything from that block on is gone. Only one block should be taken out; "
-    "those after it still run.",
-    lambda b, i, x: without(b[:i], None, x))
-without_block.slip("deletes-the-first", "Everything up to that block is gone. Only one block should be taken out.",
-    lambda b, i, x: without(b[i + 1 :], None, x))
-without_block.slip("no-shortcut", "Nothing is added: this is the plain block. Where is the `+ x`?",
-    lambda b, i, x: run(b, x, lambda n, f, x: x if n == i else f(x)))
-without_block.slip("keeps-only-the-block", "Only that block ran. The others should stay, and it should go.",
-    lambda b, i, x: x + b[i](x))
-without_block.slip("branch-without-plus", "Of the block, you took away the shortcut and kept the branch. It is the "
-    "other way round: its shortcut stays.",
-    lambda b, i, x: run(b, x, lambda n, f, x: f(x) if n == i else x + f(x)))
-without_block.slip("counts-from-one", "You count from 1. Index 0 is the first.",
-    lambda b, i, x: without(b, i - 1, x))
-without_block.slip("off-by-one", "The wrong block is missing: the one before or after. Index 0 is the first.",
-    lambda b, i, x: without(b, i + 1, x))
-without_block.slip("returns-input", "It returns x as it came. The branch is never called, or its result is lost.",
-    lambda b, i, x: x)
-without_block.slip("returns-too-early", "It stops after the first round. Look at the indentation of `return`: it "
-    "belongs after the loop.",
-    lambda b, i, x: x if i == 0 else x + b[0](x), lambda b, i, x: b[1](x) + x if i == 0 else x + b[0](x))
-without_block.slip("takes-it-off-afterwards", "You run all blocks and subtract one branch at the end. By then the "
-    "blocks after it have seen its signal. Leave it out on the way.",
-    lambda b, i, x: without(b, None, x) - b[i](x), lambda b, i, x: without(b, None, x) - b[i](without(b[:i], None, x)))
-without_block.slip("branches-on-the-input", "Every branch gets the net's first input. Each block takes what the block "
-    "before it returns.",
-    lambda b, i, x: x + sum(f(x) for n, f in enumerate(b) if n != i))
-without_block.slip("zeros-the-signal", "You set the signal to zero. When a block is taken out, its input goes on "
-    "unchanged: the shortcut stays.",
-    lambda b, i, x: run(b, x, lambda n, f, x: 0 * x if n == i else x + f(x)))
-without_block.slip("doubles-the-signal", "You added x to itself instead of the branch. Without its branch the block "
-    "passes x on unchanged.",
-    lambda b, i, x: run(b, x, lambda n, f, x: x + x if n == i else x + f(x)))
-without_block.slip("adds-the-input", "Each block adds the net's first input. It adds its *own* input.",
-    lambda b, i, x: run(b, x, lambda n, f, y: y if n == i else x + f(y)))
-
-path_lengths = Exercise(
-    "path_lengths(n)",
-    praise="five numbers of blocks, 0 among them.",
-    right=lambda n: [comb(n, k) for k in range(n + 1)],
-    cases=[(3,), (5,), (1,), (9,)],
-    traps=[(0,)],
-)
-path_lengths.slip("starts-at-one", "The path through no branch at all is missing: the shortcuts alone, one path.",
-    lambda n: [comb(n, k) for k in range(1, n + 1)])
-path_lengths.slip("stops-early", "The longest path is missing, the one through all n branches.",
-    lambda n: [comb(n, k) for k in range(n)])
-path_lengths.slip("all-paths-together", "That is the number of all paths. How many of them have each length?",
-    lambda n: 2**n, lambda n: [2**n] * (n + 1))
-path_lengths.slip("powers-of-two", "Those are powers of two: all paths through k blocks. How many ways are there to "
-    "*choose* k of n branches?",
-    lambda n: [2**k for k in range(n + 1)])
-path_lengths.slip("counts-orders", "You counted each order separately. The blocks stand in a row, so choosing "
-    "blocks 2 and 5 is the same path as 5 and 2.",
-    lambda n: [perm(n, k) for k in range(n + 1)])
-path_lengths.slip("shares-for-counts", "Those are shares of all paths. Counts are asked for.",
-    lambda n: [comb(n, k) / 2**n for k in range(n + 1)])
-path_lengths.slip("counts-one-more", "Those are the paths through n + 1 blocks: {yours} numbers instead of {right}.",
-    lambda n: [comb(n + 1, k) for k in range(n + 2)])
-path_lengths.slip("counts-lengths", "Those are the lengths. How many paths have each?",
-    lambda n: list(range(n + 1)))
-path_lengths.slip("ones", "You count one path for each length. How many ways are there to *choose* k of n branches?",
-    lambda n: [1] * (n + 1))
-path_lengths.slip("adds-up", "You add up: paths of *at most* k branches. Count those of exactly k.",
-    lambda n: list(accumulate(comb(n, k) for k in range(n + 1))))
-
-
-def norms(x: Tensor, dims: Any) -> Tensor:
-    return x.square().sum(dims, keepdim=True).sqrt()
-
-
-def largest(x: Tensor) -> Tensor:
-    return x.abs().amax((1, 2, 3), keepdim=True)
-
-
-every = (1, 2, 3)
-filter_normalised = Exercise(
-    "filter_normalised(direction, weight)",
-    praise="every filter of the direction is as long as the net's, for 3×3 and 1×1 kernels.",
-    right=lambda d, w: d * norms(w, every) / norms(d, every),
-    cases=[(noise(4, 3, 3, 3, seed=seed), 3 * noise(4, 3, 3, 3, seed=seed + 9)) for seed in range(2)]
-    + [(noise(5, 2, 1, 1, seed=7), noise(5, 2, 1, 1, seed=8)), (noise(3, 3, 3, 3, seed=3), noise(3, 3, 3, 3, seed=4))],
-)
-filter_normalised.slip("whole-layer", "You scaled the whole layer by one factor. Filters differ in size; each gets its "
-    "own (Li et al. 2018, section 4).",
-    lambda d, w: d * w.norm() / d.norm())
-filter_normalised.slip("unit-filters", "Each filter has length 1 now. It should be as long as the net's own filter.",
-    lambda d, w: d / norms(d, every))
-filter_normalised.slip("not-divided", "You multiplied by the net's norm without dividing by the direction's own.",
-    lambda d, w: d * norms(w, every))
-filter_normalised.slip("turned-round", "It is the other way round.",
-    lambda d, w: d * norms(d, every) / norms(w, every))
-filter_normalised.slip("scales-the-weight", "You scaled the net's filters. The direction should be scaled, to the size "
-    "of the net's filters.",
-    lambda d, w: w * norms(d, every) / norms(w, every))
-filter_normalised.slip("no-keepdim", "The norms have shape (filters,), so they are broadcast along the last axis, or "
-    "do not fit at all. Give them four axes: keepdim=True, or .view(-1, 1, 1, 1).",
-    lambda d, w: d * norms(w, every).flatten() / norms(d, every).flatten())
-filter_normalised.slip("input-channels", "You normalised along the input channels. A filter is what makes one *output* "
-    "channel: `weight[i]`, axis 0.",
-    lambda d, w: d * norms(w, (0, 2, 3)) / norms(d, (0, 2, 3)))
-filter_normalised.slip("each-kernel", "You normalised each 3×3 kernel. A filter has one for every input channel: take "
-    "them together.",
-    lambda d, w: d * norms(w, (2, 3)) / norms(d, (2, 3)))
-filter_normalised.slip("squared-norms", "You divided or multiplied by squared norms. Take the root first.",
-    lambda d, w: d * norms(w, every) ** 2 / norms(d, every) ** 2)
-filter_normalised.slip("every-weight", "You took the size of each weight. Then only the signs of the direction are "
-    "random.",
-    lambda d, w: d.sign() * w.abs())
-filter_normalised.slip("returns-input", "It returns the direction as it came. Scale each of its filters.",
-    lambda d, w: d)
-filter_normalised.slip("largest-in-place-of-norm", "That is the largest entry. The L2 norm takes all of them: the root "
-    "of the sum of squares.",
-    lambda d, w: d * largest(w) / largest(d))
-filter_normalised.slip("sum-of-absolutes", "That is the L1 norm, the sum of absolute values. The L2 norm is asked for.",
-    lambda d, w: d * w.abs().sum(every, keepdim=True) / d.abs().sum(every, keepdim=True))
-filter_normalised.slip("deviation-for-norm", "You compare standard deviations. They leave out the mean of each filter; "
-    "the L2 norm does not.",
-    lambda d, w: d * w.std(every, keepdim=True) / d.std(every, keepdim=True))
-
 switched = Exercise(
     "Switched(branch)",
     praise="x + branch(x) at the start, one number that learns, and it turns the branch down.",
     right=Switched,
     cases=branches,
-    problem=switch_problem,
+    view=seen_of,
+    slips=[
+        slip("switch-does-not-learn", "γ is not a parameter that learns. Make it an nn.Parameter, in __init__.",
+             switching(gamma=lambda: torch.ones(1)),
+             switching(gamma=lambda: nn.Parameter(torch.ones(1), requires_grad=False))),
+        slip("switch-starts-at-zero", "The branch adds nothing at the start. γ starts at 1, so that it hurts first.",
+             switching(gamma=lambda: nn.Parameter(torch.zeros(1)))),
+        slip("one-switch-each", "There are several numbers that learn beside the branch. γ is one.",
+             switching(gamma=lambda: nn.Parameter(torch.ones(1, 1, 1, 4)))),
+        slip("switch-on-the-sum", "γ scales x as well. It should scale only the branch.",
+             switching(lambda m, x: m.gamma * (x + m.branch(x)))),
+        slip("switch-on-the-shortcut", "γ scales x. It should scale the branch.",
+             switching(lambda m, x: m.gamma * x + m.branch(x))),
+        slip("switch-unused", "At γ = ½ it should add half of the branch. Compare your forward with the formula.",
+             switching(lambda m, x: x + m.branch(x)), switching(lambda m, x: x + m.gamma**2 * m.branch(x))),
+        slip("switch-without-gradient", "No gradient reaches γ. Use it as it is, without `.item()`, `.data`, `detach`.",
+             switching(lambda m, x: x + m.gamma.detach() * m.branch(x))),
+        slip("no-shortcut", "At the start x is missing: it returns the branch alone. Where is the `x +`?",
+             switching(lambda m, x: m.gamma * m.branch(x)),
+             switching(lambda m, x: (1 - m.gamma) * x + m.gamma * m.branch(x))),
+        slip("adds-twice", "x is added twice.", switching(lambda m, x: 2 * x + m.gamma * m.branch(x))),
+        slip("branch-not-kept", "The module does not hold the branch's own weights. Use `self.branch = branch`.",
+             switching(lambda m, x: x + m.gamma * m.branch[0](x), keep=lambda branch: [branch]),
+             switching(keep=deepcopy)),
+        slip("switch-wrong-shape", "It returns {given}. The sum has the shape of x.",
+             switching(lambda m, x: (x + m.gamma * m.branch(x)).mean())),
+        slip("switch-other-value", "At the start, with γ = 1, it should return x + branch(x).",
+             switching(lambda m, x: x - m.gamma * m.branch(x)), switching(lambda m, x: x + m.gamma + m.branch(x))),
+    ],
 )
-switched.slip("switch-does-not-learn", "γ is not among the module's parameters, so no optimizer will ever see it. A "
-    "plain tensor is just an attribute; nn.Parameter is what a module registers.",
-    switching(plus, gamma=lambda: torch.ones(1)), switching(plus, gamma=lambda: 1.0))
-switched.slip("switch-starts-at-zero", "The branch adds nothing at the start. γ starts at 1 here: the branch must hurt "
-    "before you can see it being switched off.",
-    switching(plus, gamma=lambda: nn.Parameter(torch.zeros(1))))
-switched.slip("one-switch-each", "γ has a number for each channel, or there are several. One number is asked for.",
-    switching(plus, gamma=lambda: nn.Parameter(torch.ones(1, 1, 1, 4))))
-switched.slip("switch-on-the-sum", "γ scales x as well. It should scale only the branch, so that x stays when γ is "
-    "0.",
-    switching(lambda m, x: m.gamma * (x + m.branch(x))))
-switched.slip("switch-unused", "γ is there but changes nothing, or not the branch: at γ = ½ half of the branch should "
-    "be added.",
-    switching(lambda m, x: x + m.branch(x)), switching(lambda m, x: m.gamma * x + m.branch(x)),
-    switching(lambda m, x: x + m.gamma**2 * m.branch(x)))
-switched.slip("no-shortcut", "Nothing is added: this is the branch alone. Where is the `x +`?",
-    switching(lambda m, x: m.gamma * m.branch(x)))
-switched.slip("adds-twice", "x is added twice.",
-    switching(lambda m, x: 2 * x + m.gamma * m.branch(x)))
-switched.slip("branch-not-kept", "The branch's own parameters are not those of the module. Keep the branch as it is, "
-    "as an attribute: `self.branch = branch`.",
-    switching(lambda m, x: x + m.gamma * m.branch[0](x), keep=lambda branch: [branch]),
-    switching(plus, keep=deepcopy))
-switched.slip("switch-wrong-shape", "It returns {given}. The sum has the shape of x.",
-    switching(lambda m, x: (x + m.gamma * m.branch(x)).mean()))
-switched.slip("switch-other-value", "At the start, with γ = 1, it should return x + branch(x). Compare your forward "
-    "with the formula.",
-    switching(lambda m, x: (x + m.gamma * m.branch(x)).relu()), switching(lambda m, x: x - m.gamma * m.branch(x)))
+# fmt: on
