@@ -18,6 +18,7 @@ import pytest
 import torch
 from answers.hostile import ACTIONS, ENDLESS, MODULES, OBJECTS, RESULTS, changes_everything, loops
 from torch import nn
+from torch.nn import functional as F
 
 import resnet_lib as rl
 from resnet_lib.teaching import checks
@@ -304,6 +305,32 @@ def grouped(block: Any, **options: Any) -> None:
     block.conv1 = nn.Conv2d(channels, channels, 3, padding=padding, bias=False, **options)
 
 
+def laid_out(*axes: int, copied: bool = False) -> type:
+    """A right plain block whose kernels are kept otherwise, and permuted by `axes` for the convolution."""
+
+    class LaidOut(nn.Module):
+        def __init__(self, in_channels: int, channels: int, stride: int = 1):
+            super().__init__()
+            self.stride, kernels = stride, [(channels, in_channels, 3, 3), (channels, channels, 3, 3)]
+            kept = [[shape[axes.index(axis)] for axis in range(4)] for shape in kernels]
+            self.second, self.first = (nn.Parameter(torch.ones(shape)) for shape in reversed(kept))
+            self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for kernel, norm, stride in zip((self.first, self.second), self.norms, (self.stride, 1), strict=True):
+                kernel = kernel.permute(axes).contiguous() if copied else kernel.permute(axes)
+                x = norm(F.conv2d(x, kernel, stride=stride, padding=1)).relu()
+            return x
+
+    return LaidOut
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (1, 0, 2, 3), (3, 2, 0, 1), (2, 3, 0, 1)])
+def test_weights_may_be_laid_out_in_any_way(axes: tuple[int, ...], copied: bool) -> None:
+    assert checks.check_plain_block(laid_out(*axes, copied=copied)).ok
+
+
 class InAList(Own):
     def __init__(self, *args: int):
         super().__init__(*args)
@@ -327,6 +354,13 @@ class SharesItsList(Own):
 class NotCalled(Own):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv2(nn.ReLU(x))  # type: ignore[arg-type]
+
+
+class OneTwice(Own):
+    """All weights of one shape are the same in a check; that hides nothing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.bn2(self.conv1(self.bn1(self.conv1(x)).relu())) + x).relu()
 
 
 class ReturnsX(Own):
@@ -365,6 +399,7 @@ class Float64(Own):
         (InAList, "plain-list"),
         (SharesItsList, "mutable-default"),
         (NotCalled, "layer-not-called"),
+        (OneTwice, "shared-convolution"),
         (WithoutSelf, "forgets-self"),
         (ReturnsX, "nothing-runs"),
         (InitWithoutSelf, "forgets-self"),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from resnet_lib.teaching.checking.match_weights import Shape, fill, shape_of, shapes_of
+from resnet_lib.teaching.checking.match_weights import Shape, fill, shapes_of, unfolded
 from resnet_lib.teaching.checking.relations import relation
 from resnet_lib.teaching.checking.trace import LAYERS, Case, Observation, Step, Unfilled, observe, parting, watch
 from resnet_lib.teaching.checking.words import Mistake, describe
@@ -52,13 +52,13 @@ class Candidate(NamedTuple):
 
 def observe_all(exercise: Exercise, learners: Any) -> list[Observation]:
     """What the learner's class or function does in each case."""
-    wanted = [{shape_of(shape): shape for shape in right_one(exercise, case).weights} for case in exercise.cases]
-    return [observe(learners, *each, net=exercise.net) for each in zip(exercise.cases, wanted, strict=True)]
+    matrices = [unfolded(right_one(exercise, case).weights) for case in exercise.cases]
+    return [observe(learners, *each, net=exercise.net) for each in zip(exercise.cases, matrices, strict=True)]
 
 
 def judge(exercise: Exercise, seen: Sequence[Observation]) -> str:
     """Praise if the module did what the reference does in all cases; else a Mistake, by name if it has one."""
-    parted = [parting(one, right_one(exercise, one.case), exercise.net) for one in seen]
+    parted = [parting(one, right_one(exercise, one.case), exercise.net) or "idle" * bool(one.idle) for one in seen]
     bad = next((one for one, where in zip(seen, parted, strict=True) if where), None)
     try:
         if bad is not None:
@@ -86,7 +86,7 @@ def _diagnosis(exercise: Exercise, seen: Sequence[Observation], parted: Sequence
             return one.oddity
         if right_one(exercise, one.case).weights and not one.weights and not one.error:
             return Mistake("no-parameters")
-    if set(parted) <= {"", "gradient"}:
+    if set(parted) <= {"", "gradient"} and not any(one.idle for one in seen):
         return Mistake("gradient-differs")
     architecture = all(one.misfit for one in seen if one.error)  # other errors have nothing to do with it
     named = _first(exercise, seen, _singles(exercise, seen[0])) if architecture else None
@@ -278,6 +278,8 @@ def _in_words(exercise: Exercise, bad: Observation, parted: str) -> Mistake:
         return Mistake("unsteady")
     if parted == "parameters":
         return exercise.explain(bad.weights) or Mistake("parameters")
+    if parted == "idle":
+        return Mistake("used-twice")
     right = right_one(exercise, bad.case)
     given, wanted = (tuple(one.outputs[0].shape) for one in (bad, right))
     if given != wanted:

@@ -182,8 +182,9 @@ class Unfilled(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def observe(build: Any, case: Case, like: Mapping[Shape, Shape] | None = None, *, net: bool = False) -> Observation:
-    """Build the learner's module and watch it. Errors of a forward pass are kept, since a shape may be the lesson."""
+def observe(build: Any, case: Case, matrices: Mapping[Shape, Shape] | None = None, *, net: bool = False) -> Observation:
+    """Build the learner's module and watch it. Errors of a forward pass are kept, since a shape may be the lesson.
+    `matrices`: those that stand for kernels."""
     args = deepcopy(case.args)
     guard, lists = Guard(args), _shared_lists(build)
     module = _built(build, args, case)
@@ -191,8 +192,8 @@ def observe(build: Any, case: Case, like: Mapping[Shape, Shape] | None = None, *
     if grown := [name for name, length in _shared_lists(build).items() if length != lists.get(name, length)]:
         oddity = Mistake("mutable-default", name=grown[0])
     with _lent(module):
-        fill(module, like)
-        seen = watch(module, case, net=net)
+        fill(module, matrices)
+        seen = watch(module, case, matrices=matrices, net=net)
     alone = not oddity and not seen.weights and len(list(module.modules())) == 1
     if alone and seen.outputs and torch.equal(seen.outputs[0], case.input(1)):
         raise Mistake("untouched")
@@ -217,10 +218,18 @@ def _lent(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def watch(module: nn.Module, case: Case, like: Observation | None = None, *, net: bool = False) -> Observation:
+def watch(
+    module: nn.Module,
+    case: Case,
+    like: Observation | None = None,
+    matrices: Mapping[Shape, Shape] | None = None,
+    *,
+    net: bool = False,
+) -> Observation:
     """What a module does, its weights in place. `like`: only as long as it is what another one did."""
     weights = list(module.parameters())
-    seen = Observation(case, tuple(tuple(weight.shape) for weight in weights))
+    shapes = [tuple(weight.shape) for weight in weights]
+    seen = Observation(case, tuple((matrices or {}).get(shape, shape) for shape in shapes))
     for step, (train, seed) in enumerate(PASSES[: 3 if net or like else 4]):
         x = case.input(seed).requires_grad_(step == 0 and like is None)
         fed, trace = x.clone(), Trace(weights, like)
@@ -249,20 +258,24 @@ def watch(module: nn.Module, case: Case, like: Observation | None = None, *, net
         if x.requires_grad:
             seen = replace(seen, **trace.found())
             try:
-                seen = replace(seen, gradients=_gradients(output, [] if net else weights, x))
+                seen = replace(
+                    seen, gradients=_gradients(output, {} if net else dict(zip(weights, seen.weights, strict=True)), x)
+                )
             except Mistake as mistake:
                 seen = replace(seen, effect=seen.effect or mistake)
     return seen
 
 
-def _gradients(output: Tensor, weights: Sequence[Tensor], x: Tensor) -> dict[Shape, Tensor]:
+def _gradients(output: Tensor, weights: Mapping[Tensor, Shape], x: Tensor) -> dict[Shape, Tensor]:
     """The gradients of a weighted sum of the output."""
     if not output.requires_grad:
         raise Mistake("no-gradient")
     total = (output * noise(*output.shape, seed=5)).sum()
     learning = [weight for weight in weights if weight.requires_grad]
     *found, of_input = gradients_of(total, [*learning, x])
-    return gist([*found, *(torch.zeros_like(w) for w in weights if not w.requires_grad)]) | {(): of_input}
+    fixed = [weight for weight in weights if not weight.requires_grad]
+    every = [*found, *map(torch.zeros_like, fixed)]
+    return gist(every, [weights[weight] for weight in (*learning, *fixed)]) | {(): of_input}
 
 
 def _sound(output: Any, case: Case) -> Tensor:

@@ -127,6 +127,7 @@ COMMON = {
     "parameters": "The parameters are not those of the task: {given_count} instead of {wanted_count}, {off}. Too many: "
     "{extra}. Missing: {missing}.",
     "unused-layer": "All is right, but some layers are never used, and end up in the saved weights: {extra}.",
+    "used-twice": "A layer runs twice, and another of the same shape never. Each has its own place.",
     "unused-lazy": "There is a lazy layer that forward never uses, so its weights never get a shape.",
     "layers": "The parameters fit, but the layers that run do not. Yours for {case}: {given_layers}. Wanted: "
     "{wanted_layers}.",
