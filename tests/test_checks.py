@@ -33,7 +33,8 @@ def settings() -> list[Any]:
     return [
         torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state()), torch.get_default_dtype(),
         torch.get_num_threads(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_device(),
-        torch.is_autocast_enabled("cpu"), torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled(),
+        torch.is_autocast_enabled("cpu"), torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled(),
         np.geterr(), list(warnings.filters), sys.getrecursionlimit(), sys.stdout, sys.stderr, sys.gettrace(),
         signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGINT), gc.isenabled(), Path.cwd(),
         dict(os.environ),
@@ -240,6 +241,7 @@ def stub(x): ...  # no type, as in a lesson
         (moved, lambda x: (x + 1)[None], "axis-too-many"),
         (moved, lambda x: x, "off-by"),
         (moved, lambda x: (x + 1).tolist(), "not-a-tensor"),
+        (moved, lambda x: (x + 1).numpy(), "not-a-tensor"),
     ],
 )
 def test_common_mistakes_of_functions(exercise: Exercise, answer: Any, key: str) -> None:

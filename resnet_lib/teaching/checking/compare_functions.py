@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from resnet_lib.teaching.checking.relations import in_words
 from resnet_lib.teaching.checking.sandbox import Guard, call
-from resnet_lib.teaching.checking.values import close, gradients_of, honest, noise, plain, same, show, tolerance
-from resnet_lib.teaching.checking.words import Mistake, describe, kind
+from resnet_lib.teaching.checking.values import close, gradients_of, honest, plain, same, tolerance
+from resnet_lib.teaching.checking.words import Mistake, describe, kind, show
 
 Exercise = Any  # the class of exercise.py, which imports this file
 
@@ -70,10 +70,8 @@ def copied(case: Sequence[Any]) -> list[Any]:
 def _gradients(result: Any, leaves: Sequence[Tensor]) -> tuple[Tensor, ...] | Mistake | None:
     if not leaves or not isinstance(result, Tensor) or not result.is_floating_point() or not result.numel():
         return None
-    if not result.requires_grad:
-        return Mistake("no-gradient")
     try:
-        return gradients_of((result * noise(*result.shape, seed=7)).sum(), leaves)
+        return gradients_of(result, leaves)
     except Mistake as mistake:
         return mistake
 
@@ -164,12 +162,16 @@ def _of_part(exercise: Exercise, mine: Sequence[Any], right: Sequence[Any], wron
         others = _known(exercise, bad)
         if all(same((a or {}).get(part), (b.value or {}).get(part)) for a, b in zip(mine, others, strict=True)):
             return Mistake(*slip.keys)
-    return Mistake(part)
+    if part in exercise.texts:
+        return Mistake(part)
+    given, wanted = ([(value or {}).get(part) for value in values] for values in (mine, right))
+    return in_words(given, wanted, [n for n, pair in enumerate(zip(given, wanted, strict=True)) if not same(*pair)])
 
 
 def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, object]:
     """What the texts can quote."""
-    facts: dict[str, object] = {"case": describe(case), "given": show(given), "got": kind(given)}
+    shown = show(given if getattr(given, "ndim", 0) > 1 else plain(given))
+    facts: dict[str, object] = {"case": describe(case), "given": shown, "got": kind(given)}
     if isinstance(plain(given), (int, float, str, list)) and len(f"{facts['case']}{facts['given']}") < 80:
         facts["example"] = f"For {facts['case']} it returns {facts['given']}."
     if isinstance(wanted, Tensor) and isinstance(given, Tensor):

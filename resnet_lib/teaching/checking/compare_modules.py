@@ -127,7 +127,7 @@ def _candidates(exercise: Exercise) -> list[Candidate]:
         every = [(one.keys, wrong) for one, wrong in exercise.each_wrong()]
         modules = ((keys, wrong, _mutated(exercise, exercise.cases[0], [wrong])) for keys, wrong in every)
         exercise.known["candidates"] = [
-            Candidate(keys, wrong, module and shapes_of(tuple(p.shape) for p in module.parameters()))
+            Candidate(keys, wrong, None if module is None else shapes_of(tuple(p.shape) for p in module.parameters()))
             for keys, wrong, module in modules
         ]
     return exercise.known["candidates"]
@@ -223,11 +223,11 @@ def facts_of(exercise: Exercise, seen: Observation) -> dict[str, Any]:
     if seen.outputs:
         output, wanted_output, x = seen.outputs[0], right.outputs[0], seen.case.input(1)
         facts |= {"given_shape": tuple(output.shape), "wanted_shape": tuple(wanted_output.shape)}
-        for name, one in (("yours", output), ("right", wanted_output)):
-            if one.shape == wanted_output.shape:
-                facts[f"negative_{name}"] = f"{(one < 0).float().mean().item():.0%}"
-            if one.shape == x.shape:
-                facts[f"below_{name}"] = f"{(one < x).float().mean().item():.0%}"
+        for name, values in (("yours", output), ("right", wanted_output)):
+            if values.shape == wanted_output.shape:
+                facts[f"negative_{name}"] = f"{(values < 0).float().mean().item():.0%}"
+            if values.shape == x.shape:
+                facts[f"below_{name}"] = f"{(values < x).float().mean().item():.0%}"
     return facts
 
 

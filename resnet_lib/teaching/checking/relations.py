@@ -2,6 +2,7 @@
 
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import permutations
 from numbers import Integral, Real
 from typing import Any
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from resnet_lib.teaching.checking.values import finite, plain, same, show
-from resnet_lib.teaching.checking.words import Mistake
+from resnet_lib.teaching.checking.values import finite, plain, same
+from resnet_lib.teaching.checking.words import Mistake, show
 
 
 def _as_it_is(value: Any) -> Any:
@@ -72,6 +73,10 @@ def in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: Sequence[int]) 
 
 def relation(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
     """What was done to the right values, in every case."""
+    if any(
+        isinstance(right, Tensor) and not isinstance(mine, Tensor) for mine, right in zip(given, wanted, strict=True)
+    ):
+        return None
     mine, right = list(map(plain, given)), list(map(plain, wanted))
     return _of_axes(given, wanted) or _of_lists(mine, right) or _of_numbers(mine, right)
 
@@ -148,10 +153,10 @@ def _of_axes(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
         return all(map(same, of, map(change, wanted)))
 
     for axes in permutations(range(wanted[0].ndim)):
-        if gives(lambda right, axes=axes: right.permute(axes)):
+        if gives(partial(torch.permute, dims=axes)):
             return Mistake("axes-permuted", axes=axes)
     for axis in range(wanted[0].ndim):
-        if gives(lambda right, axis=axis: right.flip(axis)):
+        if gives(partial(torch.flip, dims=(axis,))):
             return Mistake("flipped", axis=axis)
     return Mistake("reordered") if gives(_in_order, list(map(_in_order, given))) else None
 

@@ -17,13 +17,11 @@ import signal
 import sys
 import textwrap
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -80,6 +78,7 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (torch.get_num_threads, torch.set_num_threads),
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     (lambda: torch.is_autocast_enabled("cpu"), lambda on: torch.set_autocast_enabled("cpu", on)),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
@@ -122,57 +121,39 @@ def sealed(said: Sink) -> Iterator[None]:
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """TimeUp in this thread after `seconds`, once. If the learner's code swallowed it, it comes at the end."""
-    rung = _limit.rung = threading.Event()
-    ring = _alarm if _on_main() and hasattr(signal, "setitimer") else _watchman
-    try:
-        with ring(seconds * PATIENCE, rung):
-            yield
-    finally:
-        del _limit.rung
-    if rung.is_set():
+    ident, rung, done, gate = threading.get_ident(), threading.Event(), threading.Event(), threading.Lock()
+    by_signal = _on_main() and hasattr(signal, "pthread_kill")  # which also ends a sleep; Windows has none
+
+    def ring() -> None:
+        with gate:
+            if not done.is_set():
+                rung.set()
+                _raise_in(ident, TimeUp) if not by_signal else signal.pthread_kill(ident, signal.SIGALRM)
+
+    def stop(*_: object) -> None:
         raise TimeUp
 
-
-@contextmanager
-def _alarm(seconds: float, rung: threading.Event) -> Iterator[None]:
-    """By a signal, which also ends a sleep."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        rung.set()
-        raise TimeUp
-
-    started, handler = time.monotonic(), signal.signal(signal.SIGALRM, stop)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left:  # somebody else's alarm, such as a test's time limit
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.01), interval)
-
-
-@contextmanager
-def _watchman(seconds: float, rung: threading.Event) -> Iterator[None]:
-    """By a second thread, where there are no signals: on Windows and outside the main thread."""
-    ident, done, gate = ctypes.c_ulong(threading.get_ident()), threading.Event(), threading.Lock()
-
-    def watch() -> None:
-        if not done.wait(seconds):
-            with gate:
-                if not done.is_set():
-                    rung.set()
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(TimeUp))
-
-    watchman = threading.Thread(target=watch, daemon=True)
-    watchman.start()
+    before = signal.signal(signal.SIGALRM, stop) if by_signal else None
+    clock, _limit.rung = threading.Timer(seconds * PATIENCE, ring), rung
+    clock.daemon = True
+    clock.start()
     try:
         yield
     finally:
         with gate:
             done.set()
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, None)  # one that was sent and has not arrived
-        watchman.join()
+        clock.cancel()
+        del _limit.rung
+        if by_signal:
+            signal.signal(signal.SIGALRM, before)
+        else:
+            _raise_in(ident, None)  # what was sent and has not arrived
+    if rung.is_set():
+        raise TimeUp
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
 
 
 def is_stub(function: Any) -> bool:

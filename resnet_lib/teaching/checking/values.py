@@ -9,21 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_lib.teaching.checking.words import Mistake, kind
+from resnet_lib.teaching.checking.words import Mistake
 
 MANY, LONG = 1_000_000, 10_000  # numbers in a tensor and in a list: no answer holds so many
-
-
-def show(value: Any) -> str:
-    """A value in a few characters."""
-    value = plain(value)
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(show, value[:6])) + (", …]" if len(value) > 6 else "]")
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return repr(value)[:60] if isinstance(value, (int, str, type(None))) else f"a value of type {kind(value)}"
 
 
 def plain(value: Any) -> Any:
@@ -92,8 +80,11 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), device="cpu")
 
 
-def gradients_of(total: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The derivatives of `total`; zeros where it does not depend. A Mistake where autograd cannot go back."""
+def gradients_of(output: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The derivatives of a weighted sum; zeros where it does not depend. A Mistake where autograd cannot go back."""
+    if not output.requires_grad:
+        raise Mistake("no-gradient")
+    total = (output * noise(*output.shape, seed=5)).sum()
     try:
         return torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+import numpy as np
+from torch import Tensor
 
 
 class Mistake(Exception):
@@ -175,17 +176,17 @@ def kind(thing: object) -> str:
 
 def describe(args: Sequence[Any]) -> str:
     """Arguments in words: (4, 6, a tensor of shape (2, 3))."""
-    return f"({', '.join(map(_word, args))})"
+    return f"({', '.join(map(show, args))})"
 
 
-def _word(arg: Any) -> str:
-    if isinstance(arg, Tensor):
-        return f"a tensor of shape {tuple(arg.shape)}"
-    if isinstance(arg, nn.Module):
-        return f"a {kind(arg)}"
-    if isinstance(arg, (list, tuple)):
-        return f"[{', '.join(map(_word, arg[:6]))}{', …' if len(arg) > 6 else ''}]"
-    if isinstance(arg, (int, float, str, type(None))):
-        return repr(arg)
-    name = getattr(arg, "__name__", None) or f"a {kind(arg)}"
+def show(value: Any) -> str:
+    """A value in a few words."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"a {'tensor' if isinstance(value, Tensor) else 'NumPy array'} of shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(show, value[:6]))}{', …' if len(value) > 6 else ''}]"
+        return text if len(text) < 100 else f"{text[:90]} …]"
+    if isinstance(value, (float, int, str, type(None))):
+        return f"{value:.4g}" if isinstance(value, float) else repr(value)[:60]
+    name = getattr(value, "__name__", None) or f"a {kind(value)}"
     return "a function" if name == "<lambda>" else name
