@@ -12,6 +12,7 @@ With --dry-run the commands are printed, not run. The first start installs; late
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -41,6 +42,7 @@ EXTRAS = {"open": "course", "run": "course", "test": "course,test,pages", "pages
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # A processor from 2008: the lessons' verdicts must hold on it too.
 PLAIN_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", **ONE_THREAD}
+JUPYTERLAB = {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
 
 DISK_FULL = f"the disk is full: free {DISK_GB} GB where the course and the temporary folder lie, and start lab.py again"
 NO_NETWORK = "pip reached no package index: connect to the internet (or set pip's proxy), and start lab.py again"
@@ -69,6 +71,8 @@ def main(arguments):
     action, words, dry_run = parse(arguments)
     try:
         install(EXTRAS["test" if "--save" in words else action], dry_run)
+        if action == "open" and not dry_run:
+            set_up_jupyterlab()
         return max(run(command, variables, dry_run) for command, variables in commands(action, words))
     except KeyboardInterrupt:
         return 130
@@ -106,6 +110,13 @@ def commands(action, words):
     if not every:
         return [([*spread, "-m", "not thorough"], ONE_THREAD)]
     return [(spread, ONE_THREAD), ([*spread, "--without-solutions", "notebooks"], PLAIN_CPU)]
+
+
+def set_up_jupyterlab():
+    """Explorers are saved with their notebook, so that they work when it is opened again, before anything has run."""
+    settings = VENV / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "overrides.json").write_text(json.dumps(JUPYTERLAB))
 
 
 def run(command, variables, dry_run):

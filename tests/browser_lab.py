@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import lab
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu", "--disable-sync", "--no-first-run"]
 SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none", "recordTiming": False},
-    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "recordTiming": False},
+    "@jupyterlab/apputils-extension:notification": {"checkForUpdates": False, "fetchNews": "false"},
+    **lab.JUPYTERLAB,
 }
 NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
@@ -27,9 +30,8 @@ RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 @contextmanager
 def jupyter(folder: Path, scratch: Path, view: str = "lab") -> Iterator[str]:
     """Serve `folder`; gives the address of a file in JupyterLab ("lab") or Notebook 7 ("notebooks"), with its token."""
-    settings = scratch / "settings" / "@jupyterlab"
     for name, values in SETTINGS.items():
-        path = settings / f"{name}.jupyterlab-settings"
+        path = scratch / "settings" / f"{name.replace(':', '/')}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
     with socket.socket() as probe:

@@ -4,6 +4,7 @@ installed here: pip is a stand-in that fails as pip does."""
 import errno
 import http.server
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from jupyterlab.commands import get_app_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,6 +120,16 @@ def test_the_status_is_that_of_the_tests(lab, monkeypatch, ends, green):
     stand_ins = [([sys.executable, "-c", f"import os, sys; {end}"], {}) for end in ends]
     monkeypatch.setattr(lab, "commands", lambda action, words: stand_ins)
     assert (lab.main(["test"]) == 0) == green
+
+
+def test_jupyterlab_saves_explorers_with_their_notebook(lab, installed):
+    """In the file that JupyterLab reads; tests/test_browser.py opens such a notebook again."""
+    place = Path(get_app_dir()).relative_to(sys.prefix) / "settings" / "overrides.json"
+    for words in (["--dry-run"], ["test"]):
+        lab.main(words)
+        assert not (lab.VENV / place).exists()
+    lab.main([])
+    assert json.loads((lab.VENV / place).read_text()) == lab.JUPYTERLAB
 
 
 def test_jupyterlab_opens_on_the_lessons(lab, monkeypatch):

@@ -3,6 +3,8 @@
 // An explorer looks its settings up in `grid`, which grids.py wrote; what stands in no grid is asked of the kernel, which
 // gives an `answer` for one state. On a page there is no kernel: `model.alone`.
 
+const PATIENCE = 10_000; // milliseconds until an explorer whose kernel does not answer says so
+
 // Labels find their own controls, and radio buttons their own group; each view may have this file to itself.
 const unique = () => `resnet-${Math.random().toString(36).slice(2)}`;
 
@@ -157,6 +159,11 @@ function explorer(model, el, spec) {
   function compute() { // the old picture stays, so that nothing is blank
     el.classList.add("computing");
     said.textContent = "computing …";
+    const asked = key();
+    setTimeout(() => {
+      if (asked === key() && said.textContent === "computing …")
+        said.textContent = "No answer yet. Has this cell been run since the notebook was opened?";
+    }, PATIENCE);
   }
 
   function show() {
