@@ -127,10 +127,22 @@ class NoFirstActivation(nn.Module):
         return self.conv2(F.relu(self.norm(self.conv1(x)))) + x
 
 
-@wrong("preact_block", "no-first-relu, no-inner-activation")
+@wrong("preact_block", "no-first-activation, no-inner-activation")
 class NoReluAtAll(Learner):
     def branch(self, x):
         return self.conv2(self.norm2(self.conv1(self.norm1(x))))
+
+
+@wrong("preact_block", "layer-count")
+class OneConvolution(nn.Module):
+    def __init__(self, in_channels, channels):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.BatchNorm2d(in_channels), nn.ReLU(), nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        )
+
+    def forward(self, x):
+        return self.branch(x) + x
 
 
 @wrong("preact_block", "dropout")

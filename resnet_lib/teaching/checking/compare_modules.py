@@ -276,12 +276,14 @@ def _in_words(exercise: Exercise, bad: Observation, parted: str) -> Mistake:
         return bad.error
     if not bad.steady:
         return Mistake("unsteady")
-    if parted == "parameters":
-        return exercise.explain(bad.weights) or Mistake("parameters")
-    if parted == "idle":
-        return Mistake("used-twice")
     right = right_one(exercise, bad.case)
     given, wanted = (tuple(one.outputs[0].shape) for one in (bad, right))
+    if parted == "parameters" and (explained := exercise.explain(bad.weights)):
+        return explained
+    if parted == "parameters" and (given == wanted or bad.layers != right.layers):
+        return Mistake("parameters" if bad.layers == right.layers else "layer-count")
+    if parted == "idle":
+        return Mistake("used-twice")
     if given != wanted:
         lost = len(given) < len(wanted) and [n for n in given if n != 1] == [n for n in wanted if n != 1]
         return Mistake("batch-axis-lost" if lost else "wrong-shape")

@@ -39,10 +39,8 @@ left_of_x = Exercise(
     right=answers.left_of_x,
     cases=[([0.5, 0.5, 0.5],), ([1.0, 1.0],), ([0.9] * 54,), ([2.0, 0.5, 1.5, 1.0],), ([0.3],)],
     slips=[
-        slip("adds-scales", "You add the factors. Each block scales what arrives, so the factors multiply.",
-             sum, lambda s: sum(s) * len(s)),
-        slip("averages-scales", "You take the mean. The second block scales what the first has scaled: multiply.",
-             lambda s: sum(s) / len(s)),
+        slip("adds-scales", "You add or average the factors. Each block scales what arrives, so they multiply.",
+             sum, lambda s: sum(s) * len(s), lambda s: s[0] * len(s), lambda s: sum(s) / len(s)),
         slip("one-scale-only", "Only one of the factors is there. Every block scales again, so they all multiply.",
              lambda s: s[0], lambda s: s[-1], min),
         slip("with-the-branch", "You add the branches. What is left of x itself takes every shortcut.",
@@ -51,13 +49,7 @@ left_of_x = Exercise(
         slip("one-scale-for-all", "You raise one factor to the number of blocks. Every block has its own factor.",
              lambda s: s[0] ** len(s), lambda s: s[-1] ** len(s), lambda s: (sum(s) / len(s)) ** len(s),
              lambda s: 0.5 ** len(s)),
-        slip("what-is-lost", "You compute what is lost, 1 − …. The task asks what is left.",
-             lambda s: 1 - prod(s), lambda s: prod(1 - k for k in s)),
         slip("product-from-zero", "It is always 0: a product that starts at 0 stays there. Start at 1.", lambda s: 0.0),
-        slip("one-for-each-block", "It returns a factor for each block. Only the one after the last is asked for.",
-             lambda s: [prod(s[: n + 1]) for n in range(len(s))], lambda s: [prod(s[n:]) for n in range(len(s))]),
-        slip("divides", "You divide by the factors. A block multiplies what arrives by its factor.",
-             lambda s: 1 / prod(s)),
     ],
 )
 
@@ -75,13 +67,11 @@ keras_pool = Exercise(
     cases=[(-noise(2, 2, 6, 6, seed=2).abs() - 0.1,), (noise(2, 3, 8, 6),), (noise(1, 2, 7, 9, seed=1),)],
     gradients=True,
     slips=[
-        slip("pads-minus-infinity", "PyTorch's own padding is −∞ and never wins. Keras pads with zeros: {share} of the "
-             "outputs differ.",
+        slip("pads-minus-infinity", "PyTorch's own padding is −∞, which never wins. Keras pads with zeros.",
              lambda x: max_pool2d(x, 3, 2, 1)),
-        slip("pads-one-corner", "You pad only two sides. Keras's ResNets pad all four.",
-             pooled(0, 1, 0, 1), pooled(1, 0, 1, 0)),
-        slip("pads-nothing", "There is no padding. A border of zeros, one pixel wide on all four sides, comes first.",
-             pooled(), pooled(ceil_mode=True)),
+        slip("not-all-sides", "The zeros are not on all four sides. `pad` takes left, right, top, bottom: 1, 1, 1, 1.",
+             *[pooled(*sides) for sides in ((0, 1, 0, 1), (1, 0, 1, 0), (1, 1), (0, 0, 1, 1), (0, 0))],
+             pooled(0, 0, ceil_mode=True)),
         slip("pads-twice", "There is padding twice. Pad once, with zeros, and give the pool no padding.",
              pooled(*FRAME, padding=1), pooled(2, 2, 2, 2)),
         slip("border-not-zero", "The border holds a number other than 0.",
@@ -92,17 +82,15 @@ keras_pool = Exercise(
              lambda x: pad(max_pool2d(x, 3, 2), FRAME)),
         slip("averages-pool", "You average. The pool takes the largest value of each 3×3 window.",
              lambda x: avg_pool2d(pad(x, FRAME), 3, 2), lambda x: avg_pool2d(x, 3, 2, 1)),
-        slip("pools-at-stride-1", "The pool does not stride. Keras's moves by 2 pixels.", pooled(*FRAME, stride=1)),
-        slip("stride-of-three", "The pool moves by 3 pixels, its default: the size of the window. Say stride=2.",
-             pooled(*FRAME, stride=3)),
-        together("stride-of-three", "pads-minus-infinity", wrong=[lambda x: max_pool2d(x, 3, padding=1)]),
+        slip("wrong-stride", "The pool does not move by 2 pixels. Its stride is the size of its window by default.",
+             pooled(*FRAME, stride=3), pooled(*FRAME, stride=1)),
+        together("wrong-stride", "pads-minus-infinity", wrong=[lambda x: max_pool2d(x, 3, padding=1)]),
         slip("rounds-up", "You round up. A last step that does not fit is not taken: leave out ceil_mode.",
              pooled(*FRAME, ceil_mode=True)),
         slip("window-of-two", "The window is 2×2. It should be 3×3 at stride 2: windows overlap.",
              pooled(kernel=2), pooled(*FRAME, kernel=2)),
         slip("relu-in-pool", "You apply ReLU. Inside the image a window of negative values keeps its largest.",
              lambda x: relu(max_pool2d(x, 3, 2, 1))),
-        slip("pads-width-only", "You pad only one axis of the image.", pooled(1, 1), pooled(0, 0, 1, 1)),
     ],
 )
 
@@ -115,14 +103,6 @@ def begins(first: Callable[[Any, Tensor], Tensor]) -> Mutation:
 def ends(formula: Callable[[Any, Tensor, Tensor], Tensor]) -> Mutation:
     """A block that ends in another formula of (block, F(x), shortcut)."""
     return computes(lambda b, x: formula(b, b.residual(a := relu(b.bn1(x))), b.shortcut(a if b.activated else x)))
-
-
-def dropping(p: float) -> Mutation:
-    return ends(lambda b, f, s: f + dropout(s, p, b.training))
-
-
-def scaling(factor: float) -> Mutation:
-    return ends(lambda b, f, s: f + factor * s)
 
 
 def norm_at_the_end(block: Any) -> None:
@@ -150,12 +130,9 @@ preact_block = ModuleExercise(
     slips=[
         slip("relu-after-add", "There is a ReLU after the addition. V2 leaves the sum alone: x passes unchanged.",
              ends(lambda b, f, s: relu(f + s))),
-        slip("no-first-activation", "The norm and ReLU before the first convolution are missing.",
-             both(drops("bn1"), begins(lambda b, x: x)), begins(lambda b, x: x)),
-        slip("no-first-relu", "The first ReLU is missing: only the norm comes before the first convolution.",
-             begins(lambda b, x: b.bn1(x))),
-        slip("no-first-norm", "The first norm is missing: only the ReLU comes before the first convolution.",
-             drops("bn1"), begins(lambda b, x: relu(x))),
+        slip("no-first-activation", "The norm or the ReLU before the first convolution is missing, or both.",
+             begins(lambda b, x: b.bn1(x)), drops("bn1"), begins(lambda b, x: relu(x)), begins(lambda b, x: x),
+             both(drops("bn1"), begins(lambda b, x: x))),
         slip("shortcut-after-activation", "The shortcut carries the activated input, relu(norm(x)). It should carry x "
              "itself.",
              activates),
@@ -166,16 +143,16 @@ preact_block = ModuleExercise(
         slip("subtracts", "You subtract where the block adds: it computes F(x) + x.",
              ends(lambda b, f, s: f - s), ends(lambda b, f, s: s - f)),
         slip("dropout-on-shortcut", "There is dropout on the shortcut, the one path that should always be open.",
-             *map(dropping, RATES)),
-        slip("norm-at-the-end", "There is a norm after the last convolution. In V2 none follows: the next block begins "
-             "with one.",
+             *[ends(lambda b, f, s, p=p: f + dropout(s, p, b.training)) for p in RATES]),
+        slip("norm-at-the-end", "A norm follows the last convolution. In V2 none does: the next block begins with one.",
              norm_at_the_end),
         slip("relu-before-norm", "ReLU and batch norm are in the wrong order. Here: norm, ReLU, convolution.",
              begins(lambda b, x: b.bn1(relu(x))), inside(lambda b, a: b.conv2(b.bn2(relu(b.conv1(a))))),
              both(begins(lambda b, x: b.bn1(relu(x))), inside(lambda b, a: b.conv2(b.bn2(relu(b.conv1(a))))))),
         slip("post-activation", "Norm and ReLU follow the convolutions, as in V1. In V2 they come *before* each.",
              computes(lambda b, x: relu(in_turn(b, x) + x)), computes(lambda b, x: in_turn(b, x) + x),
-             computes(lambda b, x: relu(in_turn(b, x)) + x)),
+             computes(lambda b, x: relu(in_turn(b, x)) + x),
+             computes(lambda b, x: relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x)))) + x)))),
         slip("relu-only", "Only the ReLUs moved before the convolutions, the norms did not: this is order (d).",
              computes(lambda b, x: in_turn(b, relu(x)) + x)),
         slip("no-inner-activation", "The norm or the ReLU before the second convolution is missing.",
@@ -185,15 +162,15 @@ preact_block = ModuleExercise(
         slip("adds-itself", "The branch is added to itself, and x is lost. Keep x under its own name.",
              ends(lambda b, f, s: 2 * f),
              computes(lambda b, x: b.conv2(relu(b.bn2(y := b.conv1(relu(b.bn1(x)))))) + y)),
-        slip("adds-x-twice", "x is added twice: the signal would double in every block.", scaling(2)),
         slip("scaled-shortcut", "The shortcut is scaled. Through many blocks x dies out or explodes: exercise 7.1.",
-             *map(scaling, FACTORS)),
-        slip("projects-without-need", "There is a projection where the shape does not change: {off} parameters. Add x "
-             "itself.",
+             *[ends(lambda b, f, s, k=k: f + k * s) for k in (2, *FACTORS)]),
+        slip("scaled-branch", "The branch is scaled. V2 adds F(x) as it is.",
+             *[ends(lambda b, f, s, k=k: k * f + s) for k in (2, *FACTORS)]),
+        slip("projects-without-need", "There is a projection: {off} parameters. The shape stays, so add x itself.",
              projects(norm=False), both(projects(norm=False), activates), projects(norm=True)),
         slip("no-norm", "The batch norms are missing. In V2 one comes before each convolution.", drops("bn1", "bn2")),
         *LAYERS.without("no-norm", "no-norm-first", *CHANGES_OF_SHAPE).saying(
-            conv_bias="A convolution keeps its bias: {off} parameters. No convolution has one: bias=False."),
+            conv_bias="A convolution keeps its bias: {off} parameters. Use bias=False in both."),
         *CONVS_3X3.without(*CHANGES_OF_SHAPE).saying(wrong_kernel="A convolution is not 3×3. Both are."),
     ],
 )
@@ -231,18 +208,15 @@ preact_net = ModuleExercise(
                   ends_with(lambda net, x: net.fc(relu(net.norm(x.mean((2, 3)))))))),
         slip("relu-before-norm", "At the end of the net the ReLU comes before the norm. The norm comes first.",
              ends_with(lambda net, x: logits(net, net.norm(relu(x))))),
-        slip("sums-pixels", "You sum over the pixels. The mean does not depend on the image's size.",
-             ends_with(lambda net, x: net.fc(relu(net.norm(x)).sum((2, 3))))),
-        slip("averages-the-batch", "You average over the images too. Take `x.mean((2, 3))`.",
-             ends_with(lambda net, x: net.fc(relu(net.norm(x)).mean((0, 2, 3))))),
+        slip("not-the-mean", "The classifier does not get the mean over each image's pixels, `x.mean((2, 3))`.",
+             *[ends_with(lambda net, x, pool=pool: net.fc(pool(relu(net.norm(x))))) for pool in (
+                 lambda x: x.amax((2, 3)), lambda x: x.sum((2, 3)), lambda x: x.mean((0, 2, 3)))]),
         slip("stem-norm", "There is a norm or a ReLU right after the stem. In V2 the first block begins with them.",
              lambda net: norm_in_stem(net, relu), lambda net: norm_in_stem(net, lambda x: x),
              begins_with(lambda net, x: relu(net.conv1(x)))),
         slip("ignores-depth", "The depth is fixed. Hand `depth` to v2_blocks.",
              *[remade(layers=(n, n, n)) for n in (1, 2, 3, 9)]),
-        *HEADS.without("max-pool-at-the-end", "no-avgpool", "no-flatten"),  # which know nothing of a norm
-        slip("max-pool-at-the-end", "The classifier gets the maximum of each channel. It should get the mean.",
-             ends_with(lambda net, x: net.fc(relu(net.norm(x)).amax((2, 3))))),
+        *HEADS.without("max-pool-at-the-end", "no-avgpool", "no-flatten"),
         slip("no-avgpool", "The average over the pixels is missing before the classifier.",
              flattens, both(replaces(fc=lambda _: nn.Linear(512, 10)), flattens)),
         slip("no-flatten", "The classifier gets maps of 1×1 pixels, (N, C, 1, 1). Flatten them to (N, C) first.",
@@ -289,10 +263,8 @@ first_gradient = Exercise(
              lambda b, x, up: backward(b, signals(b, x), up, shortcut=0)),
         slip("end-gradient-everywhere", "Every term uses ∂L/∂x_L. That of block i needs the gradient *after* block i.",
              lambda b, x, up: up + sum(vjp(f, s, up)[1] for f, s in zip(b, signals(b, x), strict=False))),
-        slip("first-signal-everywhere", "Every branch is differentiated at x. Branch i works on the signal before it.",
-             lambda b, x, up: backward(b, [x] * len(b), up)),
-        slip("signal-after-the-block", "You differentiate a branch at the signal after its block. Take the one before.",
-             lambda b, x, up: backward(b, signals(b, x)[1:], up)),
+        slip("wrong-signal", "A branch is differentiated at the wrong signal. It works on the one before its block.",
+             lambda b, x, up: backward(b, [x] * len(b), up), lambda b, x, up: backward(b, signals(b, x)[1:], up)),
         slip("signals-without-shortcut", "Your signals are branch(signal). Here they are signal + branch(signal).",
              lambda b, x, up: backward(b, signals(b, x, shortcut=0), up)),
         slip("first-block-first", "You go from the first block to the last. Gradients come from the end: begin there.",
