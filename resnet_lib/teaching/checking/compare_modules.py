@@ -116,7 +116,7 @@ def right_one(exercise: Exercise, case: Case) -> Observation:
 def _watched(exercise: Exercise, case: Case, mutations: Sequence[Mutation], like: Observation | None = None) -> Any:
     """What the reference does with mistakes made in it; None where it is another net from the start."""
     module = _mutated(exercise, case, mutations)
-    if module is None or (like and shapes_of(tuple(p.shape) for p in module.parameters()) != shapes_of(like.weights)):
+    if module is None or (like and shapes_of(module) != shapes_of(like.weights)):
         return None
     fill(module, share=like is not None or exercise.net)
     return watch(module, case, like, net=exercise.net)
@@ -127,8 +127,7 @@ def _candidates(exercise: Exercise) -> list[Candidate]:
         every = [(one.keys, wrong) for one, wrong in exercise.each_wrong()]
         modules = ((keys, wrong, _mutated(exercise, exercise.cases[0], [wrong])) for keys, wrong in every)
         exercise.known["candidates"] = [
-            Candidate(keys, wrong, None if module is None else shapes_of(tuple(p.shape) for p in module.parameters()))
-            for keys, wrong, module in modules
+            Candidate(keys, wrong, None if module is None else shapes_of(module)) for keys, wrong, module in modules
         ]
     return exercise.known["candidates"]
 

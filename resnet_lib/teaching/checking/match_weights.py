@@ -39,7 +39,8 @@ def _kernel_last(shape: Shape) -> Shape:
     return shape[2:] + shape[:2] if in_front else shape
 
 
-def shapes_of(shapes: Iterable[Shape]) -> Counter[Shape]:
+def shapes_of(weights: nn.Module | Iterable[Shape]) -> Counter[Shape]:
+    shapes = (tuple(p.shape) for p in weights.parameters()) if isinstance(weights, nn.Module) else weights
     return Counter(map(shape_of, shapes))
 
 

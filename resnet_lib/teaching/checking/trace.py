@@ -157,11 +157,13 @@ class Trace(TorchFunctionMode):
             settings["window"] = f"{by(size)} at stride {stride} with padding {padding}"
         self.steps.append(Step(name, settings))
 
-    def found(self) -> dict[str, Any]:
-        """What an observation keeps of a pass that went well."""
-        idle = tuple(place for place, memory in enumerate(self.own) if memory not in self.used)
+    def kept(self) -> dict[str, Any]:
+        """What an observation keeps of a pass."""
         oddity = Mistake("layers-in-forward") if self.strangers else None
-        return {"idle": idle, "oddity": oddity, "steps": tuple(self.steps), "computed": tuple(self.computed)}
+        return {"oddity": oddity, "steps": tuple(self.steps), "computed": tuple(self.computed)}
+
+    def idle(self) -> tuple[int, ...]:
+        return tuple(place for place, memory in enumerate(self.own) if memory not in self.used)
 
 
 def single(value: Any) -> Any:
@@ -228,8 +230,8 @@ def watch(
 ) -> Observation:
     """What a module does, its weights in place. `like`: only as long as it is what another one did."""
     weights = list(module.parameters())
-    shapes = [tuple(weight.shape) for weight in weights]
-    seen = Observation(case, tuple((matrices or {}).get(shape, shape) for shape in shapes))
+    shapes = tuple((matrices or {}).get(shape, shape) for shape in (tuple(weight.shape) for weight in weights))
+    seen: dict[str, Any] = {"outputs": ()}
     for step, (train, seed) in enumerate(PASSES[: 3 if net or like else 4]):
         x = case.input(seed).requires_grad_(step == 0 and like is None)
         fed, trace = x.clone(), Trace(weights, like)
@@ -244,26 +246,25 @@ def watch(
             if step and mistake.keys != ("nan",):
                 key = "raises-later" if mistake.keys == ("raises",) else mistake.keys[0]
                 raise Mistake(key, **mistake.evidence) from None
-            seen = replace(seen, error=mistake, misfit=trace.misfit)
-            return seen if step else replace(seen, steps=tuple(trace.steps), computed=tuple(trace.computed))
+            seen |= {"error": mistake, "misfit": trace.misfit} | ({} if step else trace.kept())
+            break
         if not torch.equal(fed, x):
-            seen = replace(seen, effect=Mistake("changes-input", case=describe(case.args)))
+            seen["effect"] = Mistake("changes-input", case=describe(case.args))
         if step == 3:
-            return replace(seen, steady=close(seen.outputs[2], output))
-        seen = replace(seen, outputs=(*seen.outputs, output.detach().clone()))
+            seen["steady"] = close(seen["outputs"][2], output)
+            break
+        seen["outputs"] += (output.detach().clone(),)
         if like and not (step < len(like.outputs) and _agree(like.outputs[step], output, net)):
-            return seen
+            break
         if step == 2:
-            seen = replace(seen, eval_steps=tuple(trace.steps))
+            seen["eval_steps"] = tuple(trace.steps)
         if x.requires_grad:
-            seen = replace(seen, **trace.found())
+            seen |= trace.kept() | {"idle": trace.idle()}
             try:
-                seen = replace(
-                    seen, gradients=_gradients(output, {} if net else dict(zip(weights, seen.weights, strict=True)), x)
-                )
+                seen["gradients"] = _gradients(output, {} if net else dict(zip(weights, shapes, strict=True)), x)
             except Mistake as mistake:
-                seen = replace(seen, effect=seen.effect or mistake)
-    return seen
+                seen.setdefault("effect", mistake)
+    return Observation(case, shapes, **seen)
 
 
 def _gradients(output: Tensor, weights: Mapping[Tensor, Shape], x: Tensor) -> dict[Shape, Tensor]:
