@@ -162,10 +162,10 @@ crop_and_flip = Exercise(
              cutting(border=(4,) * 6), slicing(lambda top, left, c, h, w: (slice(top, top + h), slice(left, left + w))),
              slicing(lambda top, left, c, h, w: (slice(top, top + c), slice(left, left + h)))),
         slip("wrong-end", "The cut ends in the wrong place. It goes from `top` to `top + height`.",
-             *[slicing(lambda top, left, c, h, w, ends=ends: (ALL, *ends(top, left, h, w))) for ends in (
-                 lambda top, left, h, w: (), lambda top, left, h, w: (slice(top, None), slice(left, None)),
-                 lambda top, left, h, w: (slice(top, h), slice(left, w)),
-                 lambda top, left, h, w: (slice(top, top + h + 1), slice(left, left + w + 1)))]),
+             slicing(lambda top, left, c, h, w: (ALL,)),
+             slicing(lambda top, left, c, h, w: (ALL, slice(top, None), slice(left, None))),
+             slicing(lambda top, left, c, h, w: (ALL, slice(top, h), slice(left, w))),
+             slicing(lambda top, left, c, h, w: (ALL, slice(top, top + h + 1), slice(left, left + w + 1)))),
         slip("wrong-size", "What you cut has another size. In (C, H, W) the height is shape[1], the width shape[2].",
              cutting(size=(1, 1)), cutting(size=(2, 2)), cutting(size=(2, 1)), cutting(size=(0, 1))),
         slip("counts-from-the-image", "`top` and `left` count from the border's corner: (4, 4) moves nothing.",
@@ -256,7 +256,7 @@ new_head = Exercise(
     cases=lambda: [trained_net(3), trained_net(5)],
     problem=head_problem,
     slips=[
-        slip("not-the-net", "It returns a {got}. Return the net itself, with a new `fc` in it.",
+        slip("not-the-net", "It returns {got}, not the net. Put a new `fc` into the net and return it.",
              lambda m, n: nn.Sequential(m.requires_grad_(False), nn.Linear(10, n)),
              lambda m, n: nn.Linear(m.fc.in_features, n), lambda m, n: [m], lambda m, n: n),
         slip("another-name", "The new classifier is called `{name}`, but the net's forward pass calls `fc`.",
