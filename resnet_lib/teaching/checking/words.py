@@ -132,8 +132,7 @@ COMMON = {
     "unused-lazy": "There is a lazy layer that forward never uses, so its weights never get a shape.",
     "layer-count": "Layers that run: {given_layers}. Wanted: {wanted_layers}. Parameters: {off}.",
     "layers": "The parameters fit, the layers that run do not. Yours: {given_layers}. Wanted: {wanted_layers}.",
-    "order": "For {case} the layers that run are the right ones, but the values differ. Compare your forward with the "
-    "formula, step by step: what goes into each layer, and what is added to what?",
+    "order": "The right layers run, but the values differ. What goes into each layer, and what is added to what?",
     "gradient-differs": "The outputs are right, the gradients are not. Look for `detach` or `.data`.",
     "eval-differs": "It is right in train mode, wrong in eval mode. Is `self.training` asked, or a norm run twice?",
     # seen in the layers that ran
