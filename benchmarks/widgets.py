@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("tests", "docs")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests", "docs")]
 from browser_lab import CHROMIUM, chromium, jupyter, open_and_run  # noqa: E402
 
 MOVES = 60
