@@ -277,6 +277,19 @@ def significant(source: str) -> set[str]:
 
 
 @rule
+def predictions_are_compared(lesson, name):
+    """Each prediction is compared below it, and with what was measured: not with a text that stands there."""
+    asked: set[str] = set()
+    for number, cell in enumerate(code_cells(lesson)):
+        asked |= set(re.findall(r"(\w+) = Predict\(", cell.source))
+        asked -= set(re.findall(r"(\w+)\.compare\(", cell.source))
+        for fixed in re.findall(r"\.compare\((?:\"[^\"]*\"|'[^']*'|\w+\.options\[\d+\])\)", cell.source):
+            yield f"code cell {number} compares with a fixed text: {fixed}"
+    for guess in sorted(asked):
+        yield f"the prediction {guess} is never compared"
+
+
+@rule
 def no_picture_twice(lesson, name):
     texts = [
         output.data.get("text/plain")
@@ -387,7 +400,7 @@ def faultless():
         code("def block(x):\n    twice = 2 * x\n    return relu(twice)", 6, "solution"),
         *(new_markdown_cell(f"Step {step}", metadata=meta()) for step in range(6)),
         code("guess = Predict('?', ['a', 'b'])", 7, "predict"),
-        code("guess.compare('a')", 8, "check"),
+        code("guess.compare('a' if y > 0 else 'b')", 8, "check"),
     ]
     return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
 
@@ -465,6 +478,9 @@ FAULTS = [
     (exercises, put("cells.8.source", HINTS.partition("</details>")[0] + "</details>")),
     (no_answer_above_its_task, put("cells.2.source", "twice = 2 * x\nreturn relu(twice)")),
     (no_answer_above_its_task, put("cells.1.source", "```python\ntwice = 2 * x\nreturn relu(twice)\n```")),
+    (predictions_are_compared, put("cells.17.source", "print(y)")),
+    (predictions_are_compared, put("cells.17.source", "guess.compare('a')")),
+    (predictions_are_compared, put("cells.17.source", "guess.compare(guess.options[1])")),
     (no_picture_twice, lambda lesson: lesson.cells[2].update(outputs=[SHOWN, SHOWN])),
     (lessons_stand_alone, put("cells.2.source", "%run 01_deeper.ipynb")),
     (lessons_stand_alone, put("cells.2.source", "importlib.import_module('01_deeper')")),

@@ -133,7 +133,7 @@ def columns_figure() -> Still:
         "has 16 shortcuts, one around each pair of convolutions; three of them change the shape."
     )
     parts.append(text(870, y + 22, legend, size=SIZE, anchor="end", fill=SOFT))
-    return _still("ResNet-34 is plain-34 with shortcuts, and both are thinner than VGG-19", alt, ceil(y) + 36, *parts)
+    return _still("ResNet-34 is plain-34 with shortcuts", alt, ceil(y) + 36, *parts)
 
 
 # Paths

@@ -215,7 +215,7 @@ def switching(
 # fmt: off
 switched = Exercise(
     "Switched(branch)",
-    praise="x + branch(x) at the start, one number that learns, and it turns the branch down.",
+    praise="at the start it is x + branch(x); one learnable number, γ, scales the branch.",
     right=Switched,
     cases=branches,
     view=seen_of,
