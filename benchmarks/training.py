@@ -23,8 +23,9 @@ from benchmarks._memory import resident
 from resnet_lib.data.images import ImageSet, load_fashion_mnist
 from resnet_lib.experiments.workers import side_by_side
 from resnet_lib.models.cifar import cifar_resnet
+from resnet_lib.training.batches import batches
 from resnet_lib.training.devices import keep_freed_memory
-from resnet_lib.training.loop import Recipe, batches, seeded, train
+from resnet_lib.training.loop import Recipe, seeded, train
 
 CASES = {  # name: depth, width, image size, batch
     "resnet-20, 32×32": (20, 16, 32, 128),
@@ -109,7 +110,7 @@ def seconds(work: object, *arguments: object) -> float:
 
 def pipeline_seconds(data: ImageSet, batch: int, steps: int) -> float:
     """The time our loop spends on choosing, gathering and laying out its batches."""
-    return seconds(list, batches(data, Recipe(batch_size=batch), 0, 0, steps, torch.device("cpu")))
+    return seconds(list, batches(data, Recipe(batch_size=batch), 0, 0, steps))
 
 
 def convolution_seconds(model: nn.Module, shape: tuple[int, ...], repeats: int = 3) -> float:

@@ -34,15 +34,22 @@ from resnet_lib.models.resnet import (
 from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
 from resnet_lib.models.weights import load_keras_weights, load_pretrained, load_weights
 from resnet_lib.probes.costs import CostTable, cost_table, count_macs, count_parameters, receptive_field
-from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
+from resnet_lib.probes.gradients import (
+    effective_learning_rates,
+    gradient_agreement,
+    gradient_correlation,
+    gradient_norms,
+)
 from resnet_lib.probes.landscape import LossSurface, filter_normalised, loss_surface
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length, lesion, path_lengths
 from resnet_lib.probes.saliency import grad_cam
 from resnet_lib.probes.signal import activation_stats, branch_norms, effective_receptive_field, layer_responses
 from resnet_lib.probes.variants import scrambled, variant
+from resnet_lib.training.batches import augmented
 from resnet_lib.training.history import History
-from resnet_lib.training.loop import Recipe, augmented, evaluate, seeded, train
+from resnet_lib.training.loop import evaluate, seeded, train
 from resnet_lib.training.progress import ProgressBar
+from resnet_lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from resnet_lib.widgets.architecture import ArchitectureExplorer
@@ -100,6 +107,7 @@ __all__ = [
     "cost_table",
     "count_macs",
     "count_parameters",
+    "effective_learning_rates",
     "effective_receptive_field",
     "evaluate",
     "filter_normalised",

@@ -22,6 +22,12 @@ def require_int(name: str, value: object, minimum: int = 1) -> int:
     return int(value)
 
 
+def require_ints(**values: object) -> None:
+    """`require_int` for several arguments, by name."""
+    for name, value in values.items():
+        require_int(name, value)
+
+
 def require_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     """ValueError unless `value` is one of `allowed`."""
     if value not in allowed:

@@ -6,6 +6,7 @@ from parity import distance, images, nudge, randomise
 from torch import nn
 
 from resnet_lib import (
+    ORDERS,
     PRESETS,
     Bottleneck,
     PreActBasicBlock,
@@ -30,6 +31,8 @@ NETS = {
     "preact164": lambda: cifar_resnet(164, block=PreActBottleneck, shortcut="B"),
 }
 X = images(2, 3, 32, 32)
+# The other orders of norm, ReLU and addition, and the norm that stays in each block.
+OTHER_ORDERS = {"BN after addition": ["bn2"], "ReLU before addition": [], "ReLU-only pre-activation": []}
 
 
 def norms(net: nn.Module) -> list[str]:
@@ -55,6 +58,15 @@ def test_the_logits_stay_and_the_norms_behind_convolutions_go(name: str):
     assert all(torch.equal(tensor, net.state_dict()[key]) for key, tensor in state.items())
     addresses = {tensor.data_ptr() for tensor in net.state_dict().values()}
     assert not addresses & {tensor.data_ptr() for tensor in folded.state_dict().values()}
+
+
+@pytest.mark.parametrize("order", OTHER_ORDERS)
+def test_a_norm_that_follows_an_addition_stays(order: str):
+    net = randomise(cifar_resnet(20, block=ORDERS[order], width=4).double()).eval()
+    folded = fold_batch_norm(net)
+    with torch.no_grad():
+        assert distance(folded(X), net(X)) < 1e-12
+    assert norms(folded) == [f"{block}.{norm}" for block in net.blocks() for norm in OTHER_ORDERS[order]]
 
 
 def test_a_wrong_pairing_would_be_seen():

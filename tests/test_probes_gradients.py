@@ -1,6 +1,9 @@
 """Gradient probes against autograd by hand, finite differences and numpy; and all of them leave no trace."""
 
+import copy
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +14,19 @@ from torch.nn.functional import cross_entropy
 
 from resnet_lib.data.images import load_fashion_mnist
 from resnet_lib.models.cifar import cifar_resnet
-from resnet_lib.probes.gradients import gradient_agreement, gradient_correlation, gradient_norms
+from resnet_lib.models.orders import ORDERS
+from resnet_lib.probes.gradients import (
+    effective_learning_rates,
+    gradient_agreement,
+    gradient_correlation,
+    gradient_norms,
+)
 from resnet_lib.probes.hooks import hooked, watching
 from resnet_lib.probes.landscape import loss_surface
 from resnet_lib.probes.lesions import all_subsets, gradient_by_path_length
 from resnet_lib.probes.saliency import feature_maps, grad_cam
 from resnet_lib.probes.signal import activation_stats, branch_norms, effective_receptive_field, layer_responses
-from resnet_lib.training.loop import seeded
+from resnet_lib.training.loop import Recipe, seeded, train
 
 BATCH = small_batch()
 LAST = "layer3.0"
@@ -160,6 +169,60 @@ def test_agreement_of_a_batch_with_itself_is_one_and_of_nothing_undefined():
     assert np.isnan(list(gradient_agreement(model, BATCH, BATCH).values())).all()
 
 
+def test_agreement_of_several_batches_is_the_mean_over_pairs():
+    model, batches = small_net(), [small_batch(seed=seed) for seed in range(3)]
+    pairs = [gradient_agreement(model, batches[i], batches[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    expected = {block: np.mean([pair[block] for pair in pairs]) for block in pairs[0]}
+    assert gradient_agreement(model, *batches) == pytest.approx(expected)
+    assert list(gradient_agreement(model, *[BATCH] * 3).values()) == pytest.approx([1.0] * 3)
+
+
+def test_batches_of_noise_agree_on_nothing():
+    """A linear net: its gradient is the mean of (p - y) xᵀ, and x is noise. Of the same labels and images it is 1."""
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))
+    model = nn.Sequential(OrderedDict(layer1=nn.Sequential(linear))).double()
+    noise = [small_batch(32, seed=seed) for seed in range(8)]
+    assert abs(gradient_agreement(model, *noise)["layer1.0"]) < 0.05
+    assert gradient_agreement(model, *noise[:1] * 8)["layer1.0"] == pytest.approx(1)
+
+
+ORDERED = {name: {"block": block} for name, block in ORDERS.items()}
+
+
+@pytest.mark.parametrize("options", [*ORDERED.values(), {"shortcut": "B"}], ids=[*ORDERED, "projections"])
+def test_effective_rate_is_that_of_a_weight_whose_length_means_nothing(options: dict):
+    """Three times as long: a ninth of the rate, a third of the gradient, the same loss; and of no other weight so."""
+    model = small_net(settle=False, norm_eps=1e-20, **options).train()
+
+    def loss_and_gradients() -> tuple[float, dict[str, float]]:
+        with torch.no_grad():
+            loss = cross_entropy(copy.deepcopy(model)(BATCH.images), BATCH.labels).item()
+        return loss, gradient_norms(model, *BATCH)
+
+    rates, (loss, gradients) = effective_learning_rates(model, 0.1), loss_and_gradients()
+    convs = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    assert list(rates) == [name for name in convs if name in rates] and len(rates) >= len(convs) // 2
+    for name, conv in convs.items():
+        conv.weight.data *= 3
+        scaled, (new_loss, new_gradients) = effective_learning_rates(model, 0.1), loss_and_gradients()
+        if name in rates:
+            assert scaled == pytest.approx(rates | {name: rates[name] / 9})
+            assert new_loss == pytest.approx(loss, rel=1e-9)
+            assert new_gradients[name] == pytest.approx(gradients[name] / 3, rel=1e-6)
+        else:
+            assert scaled == rates and abs(new_loss - loss) > 1e-6
+        conv.weight.data /= 3
+
+
+def test_effective_rates_follow_a_training():
+    net, rates, data = small_net().float(), [], small_batch(32)
+    data = replace(data, images=data.images.float())
+    recipe = Recipe(steps=3, batch_size=16)
+    history = train(net, data, recipe, progress=lambda h, _: rates.append(effective_learning_rates(net, h.lr[-1])))
+    square = net.conv1.weight.detach().double().square().sum().item()
+    assert len(rates) == 3 and rates[-1]["conv1"] == pytest.approx(history.lr[-1] / square)
+
+
 class Energy(nn.Module):
     """A net whose input gradient is known: that of the sum of f."""
 
@@ -230,6 +293,9 @@ def test_a_layer_that_puts_out_no_tensor_is_named():
         (lambda net: gradient_correlation(net, BATCH.images, points=8), "lags=8, points=8"),
         (lambda net: gradient_correlation(net, BATCH.images, points=2), "points must be an int of at least 3, got 2"),
         (lambda net: gradient_agreement(nn.Conv2d(1, 1, 1), BATCH, BATCH), "layer1, layer2, …; Conv2d has none"),
+        (lambda net: gradient_agreement(net, BATCH), "batches must be two or more, got 1"),
+        (lambda net: effective_learning_rates(net, 0), "lr must be a number above 0, got 0"),
+        (lambda net: effective_learning_rates(foreign_net(), 0.1), "model must be a net of this library with batch"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_probed_is_refused_in_words(call: Callable, message: str):

@@ -103,7 +103,7 @@ def test_record_repeats(tiny: Experiment) -> None:
 
 def test_weights_that_ship_give_the_recorded_error(tiny: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(batch_size=1000, epochs=1)
-    kept = replace(tiny, examine=True, keep_weights=(0,), recipe=recipe)
+    kept = replace(tiny, keep_weights=(0,), recipe=recipe)
     monkeypatch.setitem(EXPERIMENTS, "tiny", kept)
     path = records.run_unit(kept, kept.nets[1], 0)
     recorded = load_record("tiny", "residual-8").history.epochs[-1].test_error

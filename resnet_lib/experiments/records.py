@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -95,27 +96,22 @@ def run_unit(
     Returns the record's path: `path`, or that in the package.
     """
     code_state()  # before the hours of training in which someone may edit the files
-    data = experiment.images.load("train")
-    test_data = experiment.images.load("test")
+    data, test_data = experiment.images.load("train"), experiment.images.load("test")
     model = net.build(seed, in_channels=data.images.shape[1]).to(best_device())
-    folder = cache_folder() / "runs" / experiment.name / f"{net.name}-seed{seed:02d}"
-    checkpoints = CheckpointFolder(folder, experiment.identity(net, seed)) if experiment.examine else None
-    history = train(
-        model,
-        data,
-        experiment.recipe,
-        seed=seed,
-        progress=progress,
-        test_data=test_data if experiment.examine else None,
-        checkpoints=checkpoints,
-    )
-    path = path or record_path(experiment.name, net.name, seed)
-    content: dict[str, Any] = {
-        "experiment": experiment.name,
-        **experiment.identity(net, seed),
-        "provenance": provenance(experiment, net, seed, history.seconds, data.images, device_of(model)),
-        "history": _thinned(history).to_dict(),
+    path, identity = path or record_path(experiment.name, net.name, seed), experiment.identity(net, seed)
+    after_epochs: dict[str, Any] = {}
+    if experiment.examine:
+        folder = cache_folder() / "runs" / experiment.name / f"{net.name}-seed{seed:02d}"
+        after_epochs = {"test_data": test_data, "checkpoints": CheckpointFolder(folder, identity)}
+    history = train(model, data, experiment.recipe, seed=seed, progress=progress, **after_epochs)
+    came_from = origin(f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}")
+    came_from |= {
+        "data_sha256": hashlib.sha256(data.images.numpy().tobytes()).hexdigest(),
+        "device": device_of(model).type,
+        "seconds": round(history.seconds, 1),
     }
+    content = {"experiment": experiment.name, **identity, "provenance": came_from}
+    content["history"] = _thinned(history).to_dict()
     if seed in experiment.keep_weights:
         content["weights"] = _keep_weights(model, path.with_suffix(".safetensors"))
         content["final"] = evaluate(model, test_data)._asdict()
@@ -137,8 +133,8 @@ def run_experiment(
     """
     require_int("workers", workers)
     experiment = find_experiment(name)
-    chosen = [experiment.net(net).name for net in nets] if nets else [net.name for net in experiment.nets]
-    units = [(net, seed) for seed in seeds or experiment.seeds for net in experiment.nets if net.name in chosen]
+    chosen = [experiment.net(net) for net in nets] if nets else experiment.nets
+    units = [(net, seed) for seed in seeds or experiment.seeds for net in experiment.nets if net in chosen]
     tasks = [
         (f"{net.name} seed {seed}", experiment, net, seed, path)
         for net, seed in units
@@ -147,20 +143,8 @@ def run_experiment(
     return side_by_side(run_unit, tasks, workers, partial(keep_freed_memory, experiment.images.size), progress)
 
 
-def provenance(
-    experiment: Experiment, net: Net, seed: int, seconds: float, images: torch.Tensor, device: torch.device
-) -> dict[str, Any]:
-    """Where a result came from. Names no machine, only its kind."""
-    return {
-        **origin(f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}"),
-        "data_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
-        "device": device.type,
-        "seconds": round(seconds, 1),
-    }
-
-
 def origin(command: str) -> dict[str, Any]:
-    """The command, the code, the versions and the kind of machine that a result comes from."""
+    """Where a result comes from: command, code, versions. It names no machine, only its kind."""
     return {
         "command": command,
         **code_state(),
@@ -190,14 +174,12 @@ def _keep_weights(model: ResNet, path: Path) -> dict[str, str]:
 def _thinned(history: History, points: int = 500) -> History:
     """At most `points` steps, each the mean of its neighbours, rounded: a curve needs no more, and git is thankful."""
     size = -(-len(history) // points)
-
-    def means(values: list[float]) -> list[float]:
-        chunks = [values[i : i + size] for i in range(0, len(values), size)]
-        return [round(sum(chunk) / len(chunk), 5) for chunk in chunks]
-
-    return History(
-        means(history.loss), means(history.error), means(history.lr), history.epochs, round(history.seconds, 1)
+    starts = range(0, len(history), size)
+    loss, error, lr = (
+        [round(fmean(values[start : start + size]), 5) for start in starts]
+        for values in (history.loss, history.error, history.lr)
     )
+    return History(loss, error, lr, history.epochs, round(history.seconds, 1))
 
 
 def _git(*arguments: str) -> str:

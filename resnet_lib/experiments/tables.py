@@ -120,13 +120,10 @@ def quotes(lesson: Path) -> Iterator[Quote]:
 
 
 def _read_in(source: str) -> Iterator[str]:
-    calls = [
-        node
-        for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "pass", source, flags=re.MULTILINE)))
-        if isinstance(node, ast.Call)
-    ]
-    names = [(node, getattr(node.func, "attr", getattr(node.func, "id", ""))) for node in calls]
-    for node, name in names:
+    for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "pass", source, flags=re.MULTILINE))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name in LOOKED_UP:
             yield LOOKED_UP[name]
         elif name in LOADERS and node.args and isinstance(node.args[0], ast.Constant):

@@ -1,1 +1,1 @@
-"""The nets: shortcuts, blocks, whole architectures, and what they cost."""
+"""The nets: shortcuts, blocks, whole architectures, published weights into them, folding for inference."""

@@ -8,7 +8,7 @@ Every ReLU is a module used once, and modules are registered in the order in whi
 import torch
 from torch import Tensor, nn
 
-from resnet_lib.arguments import require_choice, require_int, require_positive
+from resnet_lib.arguments import require_choice, require_ints, require_positive
 from resnet_lib.models.shortcuts import IdentityShortcut, fitting_shortcuts, make_shortcut
 
 Shortcut = str | nn.Module | None
@@ -27,9 +27,7 @@ class Block(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int, norm_eps: float):
         super().__init__()
-        require_int("in_channels", in_channels)
-        require_int("channels", channels)
-        require_int("stride", stride)
+        require_ints(in_channels=in_channels, channels=channels, stride=stride)
         require_positive("norm_eps", norm_eps)
         self.in_channels, self.out_channels, self.stride = in_channels, channels * self.expansion, stride
 

@@ -1,16 +1,15 @@
 """For inference: a batch norm with fixed statistics is a linear map, and the convolution before it can take it over."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resnet_lib.models.blocks import Block
+from resnet_lib.models.orders import NormAfterAddition
 from resnet_lib.models.resnet import ResNet
 from resnet_lib.models.shortcuts import ProjectionShortcut
-
-V1_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
-PREACT_PAIRS = (("conv1", "bn2"), ("conv2", "bn3"))  # bn1 and the last norm follow an addition: they stay
 
 
 def fold_batch_norm(model: ResNet) -> ResNet:
@@ -28,19 +27,26 @@ def fold_batch_norm(model: ResNet) -> ResNet:
             "of the batch and cannot be folded; call model.eval() first"
         )
     folded = deepcopy(model)
-    for module in folded.modules():
-        for conv_name, norm_name in _pairs(module):
-            conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, nn.Identity())
+    for owner, conv, norm in list(normed_convolutions(folded)):
+        setattr(owner, conv, fuse_conv_bn_eval(owner.get_submodule(conv), owner.get_submodule(norm)))
+        setattr(owner, norm, nn.Identity())
     return folded.eval()  # a new Identity starts in training mode
 
 
-def _pairs(module: nn.Module) -> tuple[tuple[str, str], ...]:
-    if isinstance(module, ProjectionShortcut):
-        return (("0", "1"),)
-    if isinstance(module, (ResNet, Block)):
-        preact = module.config.block.preact if isinstance(module, ResNet) else module.preact
-        return PREACT_PAIRS if preact else V1_PAIRS
-    return ()
+def normed_convolutions(net: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Every convolution of this library's modules whose output goes into a batch norm and nowhere else: the module that
+    holds both, and their two names. A norm that follows an addition has no convolution of its own."""
+    for owner in net.modules():
+        if isinstance(owner, ProjectionShortcut):
+            pairs = [("0", "1")]
+        elif isinstance(owner, NormAfterAddition):
+            pairs = [("conv1", "bn1")]
+        elif isinstance(owner, (ResNet, Block)):
+            preact = owner.config.block.preact if isinstance(owner, ResNet) else owner.preact
+            pairs = [(f"conv{n}", f"bn{n + preact}") for n in (1, 2, 3)]  # in a pre-activation block bn1 comes first
+        else:
+            continue
+        for conv, norm in pairs:
+            both = getattr(owner, conv, None), getattr(owner, norm, None)
+            if isinstance(both[0], nn.Conv2d) and isinstance(both[1], nn.BatchNorm2d):
+                yield owner, conv, norm

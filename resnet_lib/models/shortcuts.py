@@ -6,7 +6,7 @@ Every shortcut maps (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride)
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from resnet_lib.arguments import require_bool, require_choice, require_int
+from resnet_lib.arguments import require_bool, require_choice, require_ints
 
 OPTIONS = ("A", "A-centred", "B", "C", None)
 
@@ -19,9 +19,8 @@ class IdentityShortcut(nn.Module):
 
     def __init__(self, in_channels: int | None = None, out_channels: int | None = None, stride: int = 1):
         super().__init__()
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
-            if value is not None:
-                require_int(name, value)
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        require_ints(**{name: value for name, value in channels.items() if value is not None}, stride=stride)
         if out_channels is None:
             out_channels = in_channels
         if in_channels != out_channels or stride != 1:
@@ -46,8 +45,7 @@ class ZeroPadShortcut(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, *, centred: bool = False):
         super().__init__()
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
-            require_int(name, value)
+        require_ints(in_channels=in_channels, out_channels=out_channels, stride=stride)
         require_bool("centred", centred)
         if out_channels < in_channels:
             raise ValueError(
@@ -86,8 +84,7 @@ class ProjectionShortcut(nn.Sequential):
         bias: bool = False,
         norm_eps: float = 1e-5,
     ):
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("stride", stride)):
-            require_int(name, value)
+        require_ints(in_channels=in_channels, out_channels=out_channels, stride=stride)
         layers: list[nn.Module] = [nn.Conv2d(in_channels, out_channels, 1, stride, bias=bias)]
         if norm:
             layers.append(nn.BatchNorm2d(out_channels, eps=norm_eps))

@@ -4,13 +4,17 @@ Nets with batch norm are measured in train mode by default (statistics of the ba
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy
 
-from resnet_lib.arguments import require_int
+from resnet_lib.arguments import require_int, require_positive
+from resnet_lib.models.folding import normed_convolutions
+from resnet_lib.models.resnet import ResNet
 from resnet_lib.probes.hooks import checked, hooked, named_blocks, undisturbed
 
 
@@ -31,21 +35,39 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor, *, training
     return {name: torch.linalg.vector_norm(g, dtype=torch.float64).item() for name, g in gradients.items()}
 
 
-def gradient_agreement(
-    model: nn.Module, batch_a: Iterable[Tensor], batch_b: Iterable[Tensor], *, training: bool = True
-) -> dict[str, float]:
-    """The cosine between the gradients of two mini-batches, for each block over all its parameters.
+def effective_learning_rates(model: nn.Module, lr: float) -> dict[str, float]:
+    """lr / ‖w‖² of every convolution that a batch norm follows: how fast its direction turns (van Laarhoven 2017).
 
-    A batch is (images (N, C, H, W), labels (N,)) or an `ImageSet`. 1: both batches want the same change of the
-    block; 0: the two are unrelated; nan: a gradient is zero.
+    In train mode the net computes the same from c · w as from w, and the gradient at c · w is 1 / c as long. So a step
+    with the rate lr turns c · w as one with lr / c² turns w. After each step of a training:
+    `train(…, progress=lambda history, _: rates.append(effective_learning_rates(net, history.lr[-1])))`.
     """
-    result = {}
+    require_positive("lr", lr)
+    normed = {id(owner.get_submodule(conv)) for owner, conv, _ in normed_convolutions(model)}
+    if isinstance(model, ResNet) and model.config.block.preact:
+        normed.add(id(model.conv1))  # its norm is the first block's
+    convs: dict[str, Any] = {name: module for name, module in model.named_modules() if id(module) in normed}
+    if not convs:
+        raise ValueError("model must be a net of this library with batch norms; no convolution of this one feeds one")
+    return {name: lr / conv.weight.detach().double().square().sum().item() for name, conv in convs.items()}
+
+
+def gradient_agreement(model: nn.Module, *batches: Iterable[Tensor], training: bool = True) -> dict[str, float]:
+    """The cosine between the gradients of mini-batches, the mean over all pairs, for each block over its parameters.
+
+    A batch is (images (N, C, H, W), labels (N,)) or an `ImageSet`. 1: all batches want the same change of the block;
+    0: they are unrelated; nan: a gradient is zero. Raises ValueError for fewer than two batches.
+    """
+    if len(batches) < 2:
+        raise ValueError(f"batches must be two or more, got {len(batches)}")
     blocks = {name: dict(block.named_parameters(name)) for name, block in named_blocks(model).items()}
     weights = {name: weight for block in blocks.values() for name, weight in block.items()}
-    both = [_loss_gradients(model, x, y, weights, training) for x, y in (batch_a, batch_b)]
+    found = [_loss_gradients(model, *batch, weights, training) for batch in batches]
+    result = {}
     for block in filter(blocks.get, blocks):
-        a, b = (torch.cat([gradients[name].flatten() for name in blocks[block]]).double() for gradients in both)
-        result[block] = (a @ b / (a.norm() * b.norm())).item()
+        flat = [torch.cat([gradients[name].flatten() for name in blocks[block]]).double() for gradients in found]
+        cosines = [a @ b / (a.norm() * b.norm()) for a, b in combinations(flat, 2)]
+        result[block] = torch.stack(cosines).mean().item()
     return result
 
 

@@ -10,62 +10,39 @@ from torch.nn.functional import cross_entropy, pad
 from resnet_lib.data.images import ImageSet
 from resnet_lib.training.recipe import Recipe
 
-BORDER = 4  # pixels of an image's shift, at most
 
+def batches(data: ImageSet, recipe: Recipe, seed: int, epoch: int, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one epoch, at most `limit`, where the data are: this process's share of each.
 
-def picks(
-    data: ImageSet, recipe: Recipe, seed: int, epoch: int, limit: int
-) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor] | None]]:
-    """For at most `limit` batches of one epoch: the numbers of the images (N,), and how they are varied, if they are.
-
-    Both depend on (seed, epoch) alone, so a run that continues sees what it would have seen, on every device.
+    Choice and variation depend on (seed, epoch) alone, so a run that continues sees what it would have seen, on every
+    device.
     """
-    height, width = data.images.shape[-2:]
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     order = torch.randperm(len(data), generator=generator, device="cpu")
-    for step in range(min(limit, recipe.steps_per_epoch(len(data)))):
-        picked = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        yield picked, crops(len(picked), height, width, generator) if recipe.augment else None
-
-
-def batches(
-    data: ImageSet, recipe: Recipe, seed: int, epoch: int, limit: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one epoch, at most `limit`: this process's share of each."""
-    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-    for picked, variation in picks(data, recipe, seed, epoch, limit):
-        images = data.images[picked]
-        if variation:
-            images = cut_out(images, *variation)
+    for picked in order.split(recipe.batch_size)[: min(limit, recipe.steps_per_epoch(len(data)))]:
+        images, labels = (part[picked.to(part.device, non_blocking=True)] for part in data)
+        if recipe.augment:
+            images = augmented(images, generator)
         share = slice(rank, None, processes)
-        images = images[share].contiguous(memory_format=torch.channels_last)
-        yield images.to(device), data.labels[picked[share]].to(device)
+        yield images[share].contiguous(memory_format=torch.channels_last), labels[share]
 
 
-def augmented(images: Tensor, generator: torch.Generator, border: int = BORDER) -> Tensor:
-    """Every image shifted by up to `border` pixels and half of them mirrored. (N, C, H, W) -> the same."""
+def augmented(images: Tensor, generator: torch.Generator, border: int = 4) -> Tensor:
+    """Every image shifted by up to `border` pixels and half of them mirrored. (N, C, H, W) -> the same.
+
+    The border that comes into view has the value of the darkest pixel. `generator` is the CPU's, on every device.
+    """
     count, _, height, width = images.shape
-    return cut_out(images, *crops(count, height, width, generator, border), border)
-
-
-def crops(
-    count: int, height: int, width: int, generator: torch.Generator, border: int = BORDER
-) -> tuple[Tensor, Tensor]:
-    """Random places in images with a border: rows (count, height, 1) and columns (count, 1, width)."""
-    with torch.device("cpu"):  # where the generator is, whatever torch.set_default_device says
+    with torch.device("cpu"):  # whatever torch.set_default_device says
         rows = torch.randint(2 * border + 1, (count, 1, 1), generator=generator) + torch.arange(height)[:, None]
         columns = torch.randint(2 * border + 1, (count, 1, 1), generator=generator) + torch.arange(width)
         mirrored = torch.rand(count, 1, 1, generator=generator) < 0.5
-        return rows, torch.where(mirrored, columns.flip(-1), columns)
-
-
-def cut_out(images: Tensor, rows: Tensor, columns: Tensor, border: int = BORDER) -> Tensor:
-    """The pixels at `rows` and `columns` of images (N, C, H, W) with a border of background: the same shape."""
+        number, columns = torch.arange(count)[:, None, None], torch.where(mirrored, columns.flip(-1), columns)
     outside = pad(torch.ones_like(images[0, 0]), (border,) * 4) == 0
-    padded = torch.where(
-        outside, images.amin(), pad(images, (border,) * 4)
-    )  # not pad's value=: a GPU would wait for it
-    number = torch.arange(len(images), device=images.device)[:, None, None]
+    background = images.amin()  # a tensor, and no pad(value=…): a GPU would wait for the number
+    padded = torch.where(outside, background, pad(images, (border,) * 4))
+    number, rows, columns = (part.to(images.device, non_blocking=True) for part in (number, rows, columns))
     return padded[number, :, rows, columns].permute(0, 3, 1, 2)
 
 

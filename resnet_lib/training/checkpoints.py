@@ -76,17 +76,13 @@ class CheckpointFolder:
 
 
 def _from_run(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What JSON can hold, and the tensors."""
+    """What JSON can hold, and the tensors. Where the scheduler is follows from the number of steps."""
     tensors = {f"model.{key}": value for key, value in run.model.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
     tensors["random_state"] = torch.get_rng_state()
-    state = {
-        "scheduler": run.scheduler.state_dict(),
-        "lr": [group["lr"] for group in run.optimizer.param_groups],
-        "history": run.history.to_dict(),
-    }
-    return json.loads(json.dumps(state, default=str)), {k: v.contiguous() for k, v in tensors.items()}
+    state = {"lr": [group["lr"] for group in run.optimizer.param_groups], "history": run.history.to_dict()}
+    return state, {key: value.contiguous() for key, value in tensors.items()}
 
 
 def _into_run(run: Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -99,7 +95,6 @@ def _into_run(run: Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> No
     run.optimizer.load_state_dict(optimizer)
     for group, lr in zip(run.optimizer.param_groups, state["lr"], strict=True):
         group["lr"] = lr
-    run.scheduler.last_epoch = state["scheduler"]["last_epoch"]
-    run.scheduler._step_count = state["scheduler"]["_step_count"]
     vars(run.history).update(vars(History.from_dict(state["history"])))
+    run.scheduler.last_epoch = len(run.history)  # torch's word; here an "epoch" of the scheduler is a step
     torch.set_rng_state(tensors["random_state"])

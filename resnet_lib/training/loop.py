@@ -1,27 +1,32 @@
 """One training loop for everything in the course, over images that fit in memory.
 
 Progress bars and live curves are callbacks; this file knows no plots. Under torchrun every process takes its share
-of each batch. On one CUDA device fast.py takes the same steps without waiting for each.
+of each batch. On one CUDA device the same steps are taken by a graph (fast.py), and read back `READ_EVERY` at a time.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 
 from resnet_lib.data.images import ImageSet
-from resnet_lib.training.batches import augmented, batches, count_classes, loss_and_error, require_outputs
+from resnet_lib.training.batches import batches, count_classes, loss_and_error, require_outputs
+from resnet_lib.training.checkpoints import CheckpointFolder
 from resnet_lib.training.devices import reproducible, threads_for
-from resnet_lib.training.fast import without_waiting
+from resnet_lib.training.fast import GraphedStep
 from resnet_lib.training.history import EpochRecord, History, Run
 from resnet_lib.training.recipe import Recipe
 
-__all__ = ["Recipe", "Run", "augmented", "batches", "device_of", "evaluate", "seeded", "start", "train"]
-Progress = Callable[[History, int], object]  # called with the history so far and the number of steps to come
+Progress = Callable[[History, int], object]  # called with the history so far and the number of all steps
+Step = Callable[[Tensor, Tensor], Tensor]  # images (N, C, H, W) and labels (N,) -> loss and error (2,)
+READ_EVERY = 50  # steps on a GPU, which would wait for Python at each loss that is read
 
 
 class Evaluation(NamedTuple):
@@ -29,14 +34,6 @@ class Evaluation(NamedTuple):
 
     error: float
     loss: float
-
-
-class Checkpoints(Protocol):
-    """Where a run is kept, see checkpoints.py."""
-
-    def restore(self, run: Run) -> None: ...
-
-    def save(self, run: Run) -> None: ...
 
 
 def train(
@@ -47,7 +44,7 @@ def train(
     seed: int = 0,
     progress: Progress | Sequence[Progress] | None = None,
     test_data: ImageSet | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointFolder | None = None,
 ) -> History:
     """Train `model` in place on `data` and return what happened.
 
@@ -56,20 +53,24 @@ def train(
     With `checkpoints` an interrupted run continues where its last whole epoch ended. The model is left in train mode,
     except for modules whose parameters are all frozen. Raises TypeError or ValueError for data that don't fit.
     """
-    recipe, callbacks = recipe or Recipe(), _listed(progress)
-    count_classes(data)
+    recipe, classes, device = recipe or Recipe(), count_classes(data), device_of(model)
+    callbacks = progress if isinstance(progress, Sequence) else [progress] if progress else []
     per_epoch, total = recipe.steps_per_epoch(len(data)), recipe.total_steps(len(data))
+    here = replace(data, images=data.images.to(device), labels=data.labels.to(device))
     run = start(model, recipe, total)
     if checkpoints:
         checkpoints.restore(run)
-    alone_on_cuda = device_of(model).type == "cuda" and not distributed.is_initialized()
     began = time.perf_counter() - run.history.seconds
+    step: Step = partial(take_step, run, shared(model, recipe), classes, recipe.precision)
+    read_every = 1
+    if device.type == "cuda" and not distributed.is_initialized():
+        step, read_every = GraphedStep(step, run.optimizer), READ_EVERY
     with threads_for(data.images), reproducible(recipe.deterministic):
-        steps_of = (without_waiting if alone_on_cuda else one_by_one)(run, data, recipe, seed)
         while len(run.history) < total:
             epoch = len(run.history) // per_epoch
             train_mode(model)
-            for _ in steps_of(epoch, total - len(run.history)):
+            of_epoch = batches(here, recipe, seed, epoch, total - len(run.history))
+            for _ in take_steps(run, step, of_epoch, read_every):
                 for callback in callbacks:
                     callback(run.history, total)
             run.history.seconds = time.perf_counter() - began
@@ -79,11 +80,6 @@ def train(
                 checkpoints.save(run)
     train_mode(model)
     return run.history
-
-
-def _listed(progress: Progress | Sequence[Progress] | None) -> Sequence[Progress]:
-    """One callback, several or none, as a sequence."""
-    return progress if isinstance(progress, Sequence) else [progress] if progress else []
 
 
 def start(model: nn.Module, recipe: Recipe, total_steps: int) -> Run:
@@ -103,30 +99,39 @@ def train_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def one_by_one(run: Run, data: ImageSet, recipe: Recipe, seed: int) -> Callable[[int, int], Iterator[None]]:
-    """A function that takes the steps of one epoch, at most `limit`, and yields after each."""
+def shared(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """`model`; with several processes, one that averages the gradients of their equal shares of a batch."""
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if recipe.batch_size % processes:
         raise ValueError(
             f"batch_size must be a multiple of the {processes} processes that share each batch, got {recipe.batch_size}"
         )
-    classes = count_classes(data)
-    forward = nn.parallel.DistributedDataParallel(run.model) if processes > 1 else run.model
+    return nn.parallel.DistributedDataParallel(model) if processes > 1 else model
 
-    def steps(epoch: int, limit: int) -> Iterator[None]:
-        for images, labels in batches(data, recipe, seed, epoch, limit, device_of(run.model)):
-            run.optimizer.zero_grad()  # first: the last step's gradients would lie beside this one's activations
-            loss, wrong = loss_and_error(forward, images, labels, classes, recipe.precision)
-            loss.backward()
-            run.history.lr.append(run.optimizer.param_groups[0]["lr"])
-            run.optimizer.step()
-            run.scheduler.step()
-            both = mean_over_processes(torch.stack([loss.detach(), wrong])).tolist()
-            run.history.loss.append(both[0])
-            run.history.error.append(both[1])
-            yield
 
-    return steps
+def take_step(run: Run, forward: nn.Module, classes: int, precision: str, images: Tensor, labels: Tensor) -> Tensor:
+    """One step on images (N, C, H, W) and labels (N,): the batch's loss and error before it, (2,)."""
+    run.optimizer.zero_grad()  # first: the last step's gradients would lie beside this one's activations
+    loss, wrong = loss_and_error(forward, images, labels, classes, precision)
+    loss.backward()
+    run.optimizer.step()
+    return torch.stack([loss.detach(), wrong])
+
+
+def take_steps(run: Run, step: Step, batches: Iterator[tuple[Tensor, Tensor]], read_every: int) -> Iterator[None]:
+    """A step with each batch. Yields after every `read_every` of them, when their losses and errors have been read."""
+
+    def one(images: Tensor, labels: Tensor) -> Tensor:
+        run.history.lr.append(run.optimizer.param_groups[0]["lr"])
+        both = step(images, labels)
+        run.scheduler.step()
+        return both
+
+    while taken := [one(*batch) for batch in islice(batches, read_every)]:
+        for loss, error in mean_over_processes(torch.stack(taken)).tolist():
+            run.history.loss.append(loss)
+            run.history.error.append(error)
+        yield
 
 
 @torch.no_grad()
