@@ -41,20 +41,18 @@ def answer(exercise: Exercise, function: Any, case: Sequence[Any]) -> Answer:
         if exercise.problem and (mistake := exercise.problem(given, before, args)):
             return Answer(error=mistake)
         if exercise.view:
-            return Answer(exercise.view(given, args), effects=guard.changes(exercise.ignores))
+            value, copy = call(exercise.view, given, args, doing="what it leaves"), None
+            if exercise.changes and isinstance(given, nn.Module) and given is not args[0]:
+                copy = call(exercise.view, None, [given], doing="what it returns")
+            return Answer(value, effects=guard.changes(exercise.ignores), copy=copy)
     except Mistake as mistake:
         if mistake.keys[0] in ("signature", "forgets-self", "misspelt-method"):
             raise
         return Answer(error=mistake)
     if exercise.problem:
         return Answer()
-    effects = guard.changes(exercise.ignores)
-    if exercise.changes:
-        another = isinstance(given, nn.Module) and given is not args[0]
-        left = [call(exercise.changes, net, doing="the net that it leaves") for net in (args[0], given)[: 1 + another]]
-        return Answer(left[0], effects=effects, copy=left[-1] if another else None)
     given = honest(given)
-    return Answer(given, effects=effects, gradients=_gradients(given, leaves))
+    return Answer(given, effects=guard.changes(exercise.ignores), gradients=_gradients(given, leaves))
 
 
 def copied(case: Sequence[Any]) -> list[Any]:
@@ -150,9 +148,9 @@ def _diagnosis(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Ans
         return error
     if effect := next(filter(None, map(_effect, given, wanted)), None):
         return effect
-    if exercise.view:
-        return _of_part(exercise, mine, right, wrong[0])
-    return Mistake("changed-wrongly") if exercise.changes else in_words(mine, right, wrong)
+    if exercise.changes:
+        return Mistake("changed-wrongly")
+    return _of_part(exercise, mine, right, wrong[0]) if exercise.view else in_words(mine, right, wrong)
 
 
 def _of_part(exercise: Exercise, mine: Sequence[Any], right: Sequence[Any], wrong: int) -> Mistake:

@@ -123,7 +123,8 @@ class Exercise:
         seconds: float = 10.0,
     ):
         self.signature, self.praise, self.right, self.also = signature, praise, right, also
-        self.changes, self.view, self.problem = changes, view, problem
+        self.changes, self.problem = changes, problem
+        self.view = (lambda returned, args: changes(args[0])) if changes else view
         self.gradients, self.floats, self.seconds = gradients, floats, seconds
         self.ignores = (*ignores, "changes-weights", "changes-layers") if changes else ignores
         self._cases, self._traps = cases, traps
@@ -172,6 +173,7 @@ class Exercise:
         keys: tuple[str, ...] = ("right",)
         try:
             with sealed(said):
+                self.prepare()
                 with time_limit(self.seconds):
                     name = self._name_of(learners) or name
                     self._accept(learners)
@@ -213,6 +215,10 @@ class Exercise:
         if is_stub(learners):
             raise Mistake("untouched")
 
+    def prepare(self) -> None:
+        """What takes time and is not the learner's, before the clock starts."""
+        assert self.cases
+
     def observe(self, learners: Any) -> Any:
         """Run the learner's answer, once. All that happened is in what this returns."""
         return [compare_functions.answer(self, learners, case) for case in self.cases]
@@ -248,6 +254,10 @@ class ModuleExercise(Exercise):
 
     def make(self, wrong: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: compare_modules.mutated(self.right(*args), wrong)
+
+    def prepare(self) -> None:
+        for case in self.cases:
+            compare_modules.right_one(self, case)
 
     def observe(self, learners: Any) -> Any:
         return compare_modules.observe_all(self, learners)

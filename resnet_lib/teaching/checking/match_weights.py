@@ -8,7 +8,7 @@ leaves that one idle, which the trace sees.)
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def shapes_of(weights: nn.Module | Iterable[Shape]) -> Counter[Shape]:
     return Counter(map(shape_of, shapes))
 
 
-@cache
+@lru_cache(64)
 def _values(shape: Shape) -> Tensor:
     """Random weights that let no mistake hide: gammas and betas of both signs, some small, some large."""
     if len(shape_of(shape)) < 2:
