@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,34 @@ scores = Exercise("scores(net)", praise="one for each layer.", right=lambda net:
                   cases=lambda: [(nn.Sequential(nn.Linear(2, 2), nn.ReLU()),)])  # fmt: skip
 
 
+ones = Exercise(
+    "ones(net)", praise="all ones.", right=lambda net: nn.init.ones_(net[0].weight),
+    cases=lambda: [(nn.Sequential(nn.Linear(2, 2), nn.ReLU()),)],
+    changes=lambda net: {name: p.detach() for name, p in net.named_parameters()},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [
+        (ones.right, "right"),
+        (lambda net: (ones.right(net), net)[1], "right"),
+        (lambda net: 0 * net[0].weight, "nothing-changed"),
+        (lambda net: (twin := deepcopy(net), ones.right(twin))[0], "changes-a-copy"),
+        (lambda net: nn.init.zeros_(net[0].weight), "changed-wrongly"),
+        (lambda net: setattr(net, "0", nn.Identity()), "changed-wrongly"),
+        (lambda net: ones.right(net.eval()), "changes-mode"),
+        (lambda net: ones.right(net.requires_grad_(False)), "changes-learning"),
+    ],
+)
+def test_a_changed_net_is_compared_afterwards(answer: Callable[..., Any], key: str) -> None:
+    assert ones.check(answer).keys == (key,)
+
+
+def test_a_verdict_gives_an_example() -> None:
+    assert "For (1) it returns -2." in double.check(lambda x: -2 * x).text
+
+
 def stub(x): ...  # no type, as in a lesson
 
 
@@ -200,6 +229,7 @@ def stub(x): ...  # no type, as in a lesson
         (double, lambda x: -2 * x, "negative"),
         (double, lambda x: [2 * x], "nested"),
         (double, lambda x: 2.0 * x, "a-float"),
+        (double, lambda x: [2, x, 3 * x], "not-a-number"),
         (double, lambda x: None if x < 0 else 2 * x, "returns-none"),
         (double, lambda x: print(2 * x), "prints"),
         (double, lambda x: str(2 * x), "a-string"),

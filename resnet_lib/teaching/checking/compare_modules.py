@@ -99,7 +99,7 @@ def _diagnosis(exercise: Exercise, seen: Sequence[Observation], parted: Sequence
         named = next((one.effect for one in seen if one.effect), None)
     if named is None and bad.outputs and not bad.layers.total() and torch.equal(bad.outputs[0], bad.case.input(1)):
         named = Mistake("nothing-runs")
-    if named is None:
+    if named is None and architecture:
         named = _in_the_layers(exercise, seen, bad)
     if named is None and exercise.pairs and architecture:
         named = _first(exercise, seen, _pairs(exercise, seen[0]))
@@ -245,7 +245,7 @@ def _in_the_layers(exercise: Exercise, seen: Sequence[Observation], bad: Observa
     if any(True in _settings(one.eval_steps, "batch_norm", "training") for one in seen):
         return Mistake("norm-always-trains")
     pools, wanted_pools = ({step.name for step in one.steps if "pool" in step.name} for one in (bad, right))
-    if "max_pool2d" in wanted_pools - pools:
+    if not bad.error and "max_pool2d" in wanted_pools - pools:
         return Mistake("average-for-max" if "avg_pool2d" in pools else "no-pool")
     kernels, wanted_kernels = (_settings(one.steps, "conv2d", "kernel") for one in (bad, right))
     if not bad.error and len(set(kernels)) == 1 < len(set(wanted_kernels)):

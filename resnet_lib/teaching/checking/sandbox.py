@@ -264,9 +264,13 @@ class Guard:
         """The side effects that are not among those `ignored`, by key."""
         found: dict[str, Mistake] = {}
         for (key, _, before), (_, what, now) in zip(self.before, _states(self.args), strict=False):
-            if key not in ignored and not _equal(before, now):
+            if _equal(before, now):
+                continue
+            if key not in ignored:
                 mode = "train" if now is True else "eval"
                 found.setdefault(key, Mistake(key, case=self.case, what=what, mode=mode))
+            if key == "changes-layers":
+                break  # the others are not those that were there before
         return list(found.values())
 
 
@@ -278,7 +282,7 @@ def _states(args: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
         if isinstance(arg, (list, dict)):
             yield "changes-list", kind(arg), _kept(arg)
         modules = _modules_in(arg)
-        yield "changes-layers", f"it has {len(modules)} modules now", list(map(id, modules))
+        yield "changes-layers", f"it has {len(modules)} modules now", modules
         for part in modules:
             own = {name: p for name, p in part._parameters.items() if p is not None and not p.is_meta}
             hooks = len(part._forward_hooks) + len(part._forward_pre_hooks) + len(part._backward_hooks)
