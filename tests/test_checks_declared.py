@@ -10,17 +10,13 @@ from resnet_lib.teaching import checks
 from resnet_lib.teaching.checking import Exercise, ModuleExercise, compare_modules
 
 EXERCISES = checks.EXERCISES
-LARGE = ("resnet50", "resnet101", "resnet152")  # these share most slips with make_layer, whose nets are small
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 
 
 def possible(exercise: Exercise) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The wrong answers that can be made here: a set of mutations may hold some for other modules. Of large nets one a
     slip, since each takes a second."""
-    shared = {one.text for one in EXERCISES["make_layer"].slips}
     for one in exercise.slips:
-        if exercise.signature.startswith(LARGE) and one.text in shared:
-            continue
         made = (wrong for wrong in one.wrong if _can_be_made(exercise, wrong))
         for wrong in islice(made, 1) if getattr(exercise, "net", False) else made:
             yield one.keys, exercise.make(wrong)
@@ -45,8 +41,7 @@ def test_every_slip_is_refused_under_its_own_name(exercise: Exercise) -> None:
     """So no two slips are the same, and none is right."""
     wrong = [(keys, exercise.check(answer)) for keys, answer in possible(exercise)]
     assert not [(keys, verdict.keys) for keys, verdict in wrong if keys != verdict.keys]
-    if not exercise.signature.startswith(LARGE):
-        assert {one.keys for one in exercise.slips} == {keys for keys, _ in wrong}, "a slip that nobody can make here"
+    assert {one.keys for one in exercise.slips} == {keys for keys, _ in wrong}, "a slip that nobody can make here"
     assert all(verdict.use("the library's") == "the library's" for _, verdict in wrong)
 
 

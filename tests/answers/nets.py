@@ -154,6 +154,12 @@ class NoStemNorm(ArticleNet):
 
 
 @changed("raises")
+class MisspeltPool(ArticleNet):
+    def stem(self, x):
+        return self.max_pool(self.relu(self.bn1(self.conv1(x))))
+
+
+@changed("raises")
 class ListInSequential(ArticleNet):
     def _make_layer(self, block, num_residual_blocks, intermediate_channels, stride):
         return nn.Sequential(list(super()._make_layer(block, num_residual_blocks, intermediate_channels, stride)))

@@ -1,4 +1,4 @@
-"""Answers to `check_basic_stage`: (in_channels, channels, blocks, stride)."""
+"""Answers to `check_basic_stage`, (in_channels, channels, blocks, stride), and to `check_strided_block`."""
 
 from collections import OrderedDict
 
@@ -152,40 +152,22 @@ def identity_in_the_first(in_channels, channels, blocks, stride):
     return nn.Sequential(first, *(rl.BasicBlock(channels, channels) for _ in range(blocks - 1)))
 
 
-# Its shortcuts
+# Blocks of a learner's own, judged by themselves
 
 
-def with_option(option):
-    def basic_stage(in_channels, channels, blocks, stride):
-        first = rl.BasicBlock(in_channels, channels, stride=stride, shortcut=option)
-        return nn.Sequential(first, *(rl.BasicBlock(channels, channels, shortcut=option) for _ in range(blocks - 1)))
-
-    return basic_stage
-
-
-def of_blocks(keys):
-    """A wrong answer: a stage of these blocks."""
-
-    def decorate(block):
-        wrong("basic_stage", keys)(stage_of(block))
-        return block
-
-    return decorate
-
-
-@of_blocks("projection-by-stride")
+@wrong("strided_block", "projection-by-stride")
 class ByStride(Block):
     def projects(self, in_channels, channels, stride):
         return stride != 1
 
 
-@of_blocks("projection-by-channels")
+@wrong("strided_block", "projection-by-channels")
 class ByChannels(Block):
     def projects(self, in_channels, channels, stride):
         return in_channels != channels
 
 
-@of_blocks("projection-no-norm")
+@wrong("strided_block", "projection-no-norm")
 class NoNormOnTheShortcut(Block):
     def projection(self, in_channels, channels, stride):
         if self.projects(in_channels, channels, stride):
@@ -193,7 +175,7 @@ class NoNormOnTheShortcut(Block):
         return nn.Identity()
 
 
-@of_blocks("projection-no-norm, conv-bias")
+@wrong("strided_block", "projection-no-norm, projection-bias")
 class BareProjection(Block):
     def projection(self, in_channels, channels, stride):
         if self.projects(in_channels, channels, stride):
@@ -201,7 +183,7 @@ class BareProjection(Block):
         return nn.Identity()
 
 
-@of_blocks("projection-no-norm, conv-bias")
+@wrong("strided_block", "projection-no-norm, conv-bias")
 class DiveIntoDeepLearning(Block):
     """As in d2l: every convolution keeps its bias."""
 
@@ -216,7 +198,7 @@ class DiveIntoDeepLearning(Block):
         return nn.Identity()
 
 
-@of_blocks("projection-3x3")
+@wrong("strided_block", "projection-3x3")
 class Projects3x3(Block):
     def projection(self, in_channels, channels, stride):
         if self.projects(in_channels, channels, stride):
@@ -225,54 +207,46 @@ class Projects3x3(Block):
         return nn.Identity()
 
 
-# Its blocks
-
-
-def bottlenecks(in_channels, channels, blocks, stride):
-    first = rl.Bottleneck(in_channels, channels, stride=stride)
-    return nn.Sequential(first, *(rl.Bottleneck(4 * channels, channels) for _ in range(blocks - 1)))
-
-
-@of_blocks("no-relu-after")
+@wrong("strided_block", "no-relu-after")
 class NoReluAfter(Block):
     def forward(self, x):
         return self.shortcut(x) + self.branch(x)
 
 
-@of_blocks("relu-before-add, no-relu-after")
+@wrong("strided_block", "relu-before-add, no-relu-after")
 class ReluBeforeAdd(Block):
     def forward(self, x):
         return self.shortcut(x) + F.relu(self.branch(x))
 
 
-@of_blocks("relu-before-add")
+@wrong("strided_block", "relu-before-add")
 class ReluBeforeAndAfter(Block):
     def forward(self, x):
         return F.relu(self.shortcut(x) + F.relu(self.branch(x)))
 
 
-@of_blocks("adds-itself")
+@wrong("strided_block", "adds-itself")
 class AddsItself(Block):
     def forward(self, x):
         x = self.branch(x)
         return F.relu(x + x)
 
 
-@of_blocks("overwrites-x")
+@wrong("strided_block", "overwrites-x")
 class OverwritesX(Block):
     def forward(self, x):
         x = self.branch(x)
         return F.relu(x + self.shortcut(x))
 
 
-@of_blocks("stride-on-second")
+@wrong("strided_block", "stride-on-second")
 class StridesLate(Block):
     def __init__(self, in_channels, channels, stride=1):
         super().__init__(in_channels, channels, stride)
         self.conv1.stride, self.conv2.stride = (1, 1), (stride, stride)
 
 
-@of_blocks("conv-bias")
+@wrong("strided_block", "conv-bias")
 class KeepsBias(Block):
     def __init__(self, in_channels, channels, stride=1):
         super().__init__(in_channels, channels, stride)
@@ -280,13 +254,13 @@ class KeepsBias(Block):
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
 
 
-@of_blocks("no-inner-relu")
+@wrong("strided_block", "no-inner-relu")
 class NoInnerRelu(Block):
     def branch(self, x):
         return self.bn2(self.conv2(self.bn1(self.conv1(x))))
 
 
-@of_blocks("no-norm")
+@wrong("strided_block", "no-norm")
 class NoNorm(Block):
     def branch(self, x):
         return self.conv2(F.relu(self.conv1(x)))
@@ -296,7 +270,7 @@ class NoNorm(Block):
         self.bn1 = self.bn2 = nn.Identity()
 
 
-@of_blocks("concatenates")
+@wrong("strided_block", "concatenates")
 class Concatenates(Block):
     def forward(self, x):
         return F.relu(torch.cat([self.shortcut(x), self.branch(x)], dim=1))

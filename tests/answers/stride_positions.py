@@ -1,7 +1,5 @@
 """Answers to `check_stride_position` that are functions of a net; the classes are in bottlenecks.py."""
 
-import copy
-
 import torch
 from torch import nn
 
@@ -25,7 +23,7 @@ def by_name(net):
     return net
 
 
-@right("stride_position")
+@wrong("stride_position", "changes-a-copy")
 def builds_another(net):
     v1 = rl.models.resnet.build(net.config, stride_on="1x1")
     v1.load_state_dict(net.state_dict())
@@ -34,16 +32,14 @@ def builds_another(net):
 
 @right("stride_position")
 def with_new_layers(net):
-    net = copy.deepcopy(net)
     for block in net.blocks().values():
         for name, stride in (("conv1", block.stride), ("conv2", 1)):
             old = block.get_submodule(name)
             new = nn.Conv2d(old.in_channels, old.out_channels, old.kernel_size, stride, old.padding, bias=False)
             new.weight = old.weight
             setattr(block, name, new)
-    return net
 
 
-@wrong("stride_position", "not-a-module")
+@wrong("stride_position", "nothing-changed")
 def runs_the_net(net):
     return net(torch.randn(1, 3, 20, 20))

@@ -497,7 +497,11 @@ def stage_strides(*strides: int) -> Mutation:
 
     def mutate(net: Any) -> None:
         for stage, stride in zip(net.stages(), strides, strict=True):
-            set_stride(stage[0], stride)
+            first = stage[0]
+            first.stride = stride
+            if isinstance(first.downsample, nn.Identity):
+                first.downsample = shortcut_for(first, net.made["option"])
+            set_stride(first, stride)
 
     return mutate
 
