@@ -318,7 +318,7 @@ def nets_to_move() -> list[tuple[nn.Module]]:
 
 stride_position = Exercise(
     "to_v1(net)",
-    praise="every bottleneck strides on its first 1×1, with the same weights.",
+    praise="the net computes what V1 computes with the same weights.",
     right=moves(2, 1),
     cases=nets_to_move,
     changes=weights_and_strides,
