@@ -447,7 +447,8 @@ def record_grid(name: str) -> Path:
     """Measure a grid and write it down, with where it came from."""
     require_choice("name", name, tuple(GRIDS))
     came_from = origin(f"python -m resnet_lib experiment {name}")
-    values, started = {}, perf_counter()
+    values: Values = {}
+    started = perf_counter()
     with threads_for(images_of("train").images):
         for setting, found in GRIDS[name]():
             values[setting] = rounded(found, DIGITS.get(name, 3))

@@ -28,7 +28,7 @@ def fold_batch_norm(model: ResNet) -> ResNet:
         )
     folded = deepcopy(model)
     for owner, conv, norm in list(normed_convolutions(folded)):
-        setattr(owner, conv, fuse_conv_bn_eval(owner.get_submodule(conv), owner.get_submodule(norm)))
+        setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
         setattr(owner, norm, nn.Identity())
     return folded.eval()  # a new Identity starts in training mode
 

@@ -62,7 +62,7 @@ def gradient_agreement(model: nn.Module, *batches: Iterable[Tensor], training: b
         raise ValueError(f"batches must be two or more, got {len(batches)}")
     blocks = {name: dict(block.named_parameters(name)) for name, block in named_blocks(model).items()}
     weights = {name: weight for block in blocks.values() for name, weight in block.items()}
-    found = [_loss_gradients(model, *batch, weights, training) for batch in batches]
+    found = [_loss_gradients(model, x, y, weights, training) for x, y in batches]
     result = {}
     for block in filter(blocks.get, blocks):
         flat = [torch.cat([gradients[name].flatten() for name in blocks[block]]).double() for gradients in found]
