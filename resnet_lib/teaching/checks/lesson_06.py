@@ -114,15 +114,6 @@ bottleneck = ModuleExercise(
 )
 
 
-# fmt: on
-class ArticleBlock(Bottle):
-    """A bottleneck under the article's signature, for learners who build a net of any block."""
-
-    def __init__(self, in_channels: int, intermediate_channels: int, identity_downsample: Any = None, stride: int = 1):
-        shortcut = nn.Identity() if identity_downsample is None else identity_downsample
-        super().__init__(in_channels, intermediate_channels, stride, shortcut)
-
-
 Channels = Callable[[int, Bottle], int]
 
 
@@ -143,14 +134,9 @@ def receives(rest: Channels, following: Channels) -> Mutation:
     return mutate
 
 
-def projection_stride(stride: Callable[[int], int]) -> Mutation:
-    """Another stride of the projections, or of the blocks."""
-
-    def mutate(block: Any) -> None:
-        if isinstance(block.downsample, ProjectionShortcut):
-            block.downsample[0].stride = (stride(block.stride),) * 2  # type: ignore[assignment]
-
-    return in_all_blocks(mutate)
+def projection_keeps_size(block: Any) -> None:
+    if isinstance(block.downsample, ProjectionShortcut):
+        block.downsample[0].stride = (1, 1)  # type: ignore[assignment]
 
 
 def only_the_first(net: Any) -> None:
@@ -158,33 +144,21 @@ def only_the_first(net: Any) -> None:
         del stage[1:]
 
 
-def own(inputs: int, block: Bottle) -> int:
-    return block.channels
-
-
-def out(inputs: int, block: Bottle) -> int:
-    return block.out_channels
-
-
-def same(inputs: int, block: Bottle) -> int:
-    return inputs
-
-
-# fmt: off
+OWN, OUT, SAME = lambda inputs, b: b.channels, lambda inputs, b: b.out_channels, lambda inputs, b: inputs
 MAKE_LAYER = Slips(
     *STAGES,
     *PROJECTION.only("projection-by-stride").each(in_all_blocks),
     slip("never-projects", "No block has a projection. Hand `identity_downsample` to the first block of a stage.",
          in_all_blocks(where(lambda block: False))),
     slip("strides-differ", "Branch and projection have different strides. Both get `stride`.",
-         projection_stride(lambda stride: 1),
+         in_all_blocks(projection_keeps_size),
          in_all_blocks(lambda block: setattr(block.conv2, "stride", (1, 1)))),
     slip("first-block-only", "Every stage has its first block and no other. `num_residual_blocks` says how many.",
          only_the_first),
     slip("channels-not-kept", "self.in_channels is wrong: after a stage's first block it is what leaves that block, "
          "intermediate_channels * block.expansion.",
-         *[receives(rest, following) for rest, following in ((out, same), (same, same), (own, own), (out, own),
-                                                             (own, out), (same, out))]),
+         *[receives(rest, following) for rest, following in ((OUT, SAME), (SAME, SAME), (OWN, OWN), (OUT, OWN),
+                                                             (OWN, OUT), (SAME, OUT))]),
 )
 
 
@@ -231,8 +205,8 @@ stages = StagesExercise(
 make_layer = ModuleExercise(
     "MyResNet(block, layers, image_channels, num_classes)",
     reference=article_net,
-    cases=[Case((ArticleBlock, [2, 1, 1, 1], 1, 7), (2, 1, 40, 40)),
-           Case((ArticleBlock, [1, 3, 1, 2], 3, 10), (1, 3, 64, 64))],
+    cases=[Case((answers.block, [2, 1, 1, 1], 1, 7), (2, 1, 40, 40)),
+           Case((answers.block, [1, 3, 1, 2], 3, 10), (1, 3, 64, 64))],
     net=True,
     seconds=30,
     slips=[
