@@ -195,9 +195,9 @@ def widens_late(block: Any) -> None:
 
 
 PROJECTION = Slips(
-    slip("projection-by-stride", "You project by the stride alone. Channels that change at stride 1 do not fit either.",
+    slip("projection-by-stride", "No projection where channels change at stride 1. There x does not fit either.",
          where(lambda b: b.stride != 1)),
-    slip("projection-by-channels", "You project by the channels alone. At stride 2 x does not fit, even if they stay.",
+    slip("projection-by-channels", "No projection where channels stay at stride 2. There x does not fit either.",
          where(lambda b: b.in_channels != b.out_channels)),
     slip("projects-without-need", "There is a projection where x fits: {off} parameters. There the identity is enough.",
          where(lambda b: True)),

@@ -139,6 +139,12 @@ def projection_keeps_size(block: Any) -> None:
         block.downsample[0].stride = (1, 1)  # type: ignore[assignment]
 
 
+def every_branch_strides(net: Any) -> None:
+    for stage in net.stages():
+        for block in stage:
+            block.conv2.stride = stage[0].conv2.stride
+
+
 def only_the_first(net: Any) -> None:
     for stage in net.stages():
         del stage[1:]
@@ -146,7 +152,7 @@ def only_the_first(net: Any) -> None:
 
 OWN, OUT, SAME = lambda inputs, b: b.channels, lambda inputs, b: b.out_channels, lambda inputs, b: inputs
 MAKE_LAYER = Slips(
-    *STAGES,
+    *STAGES.adding("every-block-strides", every_branch_strides),
     *PROJECTION.only("projection-by-stride").each(in_all_blocks),
     slip("never-projects", "No block has a projection. Hand `identity_downsample` to the first block of a stage.",
          in_all_blocks(where(lambda block: False))),
