@@ -23,7 +23,7 @@ def centre_of_each(channels):
     return conv
 
 
-@right("identity_conv")
+@wrong("identity_conv", "forbidden")
 def dirac(channels):
     conv = conv3x3(channels, padding="same")
     nn.init.dirac_(conv.weight)
@@ -54,22 +54,10 @@ def depthwise(channels):
     return conv
 
 
-def only_zeroes(channels):
-    conv = conv3x3(channels)
-    nn.init.zeros_(conv.weight)
-    return conv
-
-
-def keeps_the_bias(channels):
-    conv = nn.Conv2d(channels, channels, 3, padding=1)
-    nn.init.dirac_(conv.weight)
-    return conv
-
-
-@wrong("identity_conv", "wrong-shape")
+@wrong("identity_conv", "wrong-size")
 def with_a_stride(channels):
-    conv = conv3x3(channels, stride=2)
-    nn.init.dirac_(conv.weight)
+    conv = centre_of_each(channels)
+    conv.stride = (2, 2)
     return conv
 
 

@@ -7,30 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, Slips, call, noise, slip
-from resnet_lib.teaching.checks.mutations import (
-    BASIC,
-    HEADS,
-    Basic,
-    Mutation,
-    Net,
-    begins_with,
-    biased,
-    block_counts,
-    both,
-    computes,
-    conv,
-    drops,
-    every_block_strides,
-    in_all_blocks,
-    inside,
-    remade,
-    resized,
-    share_blocks,
-    shortcut_for,
-    with_shortcut,
-    wrong_strides,
-)
+from resnet_lib.teaching.checking import Case, Exercise, Mistake, ModuleExercise, Slip, Slips, call, noise, slip
+from resnet_lib.teaching.checks import mutations as m
+from resnet_lib.teaching.checks.mutations import Basic, Mutation, Net, computes, conv, in_all_blocks, remade
 
 # fmt: off
 blocks_for_depth = Exercise(
@@ -38,212 +17,164 @@ blocks_for_depth = Exercise(
     praise="six depths, from 8 to 1202.",
     right=lambda depth: (depth - 2) // 6,
     cases=[(depth,) for depth in (8, 20, 32, 56, 110, 1202)],
+    slips=[
+        slip("off-by-stem", "Stem and classifier belong to no block: take them, the 2 in 6n + 2, away first.",
+             lambda depth: depth / 6, lambda depth: depth // 6 + 1),
+        slip("returns-blocks-of-all", "That is the number of blocks in all three stages. One stage is asked for.",
+             lambda depth: (depth - 2) // 2, lambda depth: (depth - 2) / 2, lambda depth: depth // 2),
+        slip("blocks-not-convolutions", "You divide by the wrong number: there are three stages, and a block has two "
+             "convolutions.",
+             *[lambda depth, k=k: (depth - 2) // k for k in (1, 3, 9, 12)], lambda depth: depth // 3,
+             *[lambda depth, k=k, off=off: (depth - off) / k for k in (3, 9) for off in (0, 2)]),
+        slip("brackets-missing", "Brackets are missing: `/` and `//` come before −, so only the 2 is divided.",
+             lambda depth: depth - 2 // 6, lambda depth: depth - 2 / 6),
+        slip("returns-stages", "You return a list, not one number.", lambda depth: [(depth - 2) // 6] * 3),
+        slip("depth-for-blocks", "You compute the depth. Here it is given.", lambda depth: 6 * depth + 2),
+    ],
 )
-blocks_for_depth.slip("off-by-stem", "Stem and classifier are counted as layers of the blocks: for {case} it gives "
-    "{given}. They are the 2 in 6n + 2, so take them away first.",
-    lambda depth: depth / 6, lambda depth: depth // 6 + 1)
-blocks_for_depth.slip("blocks-not-convolutions", "You divide by the wrong number: for {case} it gives {given}. There "
-    "are three stages, and a block has two convolutions.",
-    *[lambda depth, k=k: (depth - 2) // k for k in (1, 3, 9)], *[lambda depth, k=k: (depth - 2) / k for k in (3, 9)])
-blocks_for_depth.together("off-by-stem", "blocks-not-convolutions", wrong=[
-    lambda depth: depth // 2, *[lambda depth, k=k: depth / k for k in (2, 3, 9)]])
-blocks_for_depth.slip("brackets-missing", "Brackets are missing: for {case} it gives {given}. `/` and `//` bind more "
-    "strongly than −, so only the 2 is divided.",
-    lambda depth: depth - 2 // 6, lambda depth: depth - 2 / 6)
-blocks_for_depth.slip("returns-blocks-of-all", "That is the number of blocks in all three stages: for {case} it gives "
-    "{given}. One stage is asked for.",
-    lambda depth: (depth - 2) // 2, lambda depth: (depth - 2) / 2)
-blocks_for_depth.slip("returns-stages", "You return one number for each stage. All three stages have the same number "
-    "of blocks, and that number is asked for.",
-    lambda depth: [(depth - 2) // 6] * 3)
-blocks_for_depth.slip("depth-for-blocks", "You compute the depth from the number of blocks. It is the other way round: "
-    "the depth is given.",
-    lambda depth: 6 * depth + 2)
 
 
-def norm_of_inputs(block: Any) -> None:
-    if block.in_channels == block.channels:
-        raise ValueError("no difference")
-    block.bn1 = nn.BatchNorm2d(block.in_channels)
+def has_shortcut(*wrong: Mutation) -> Slip:
+    return slip("has-shortcut", "There is a shortcut. The plain block is the same without: nothing is added.", *wrong)
 
 
-PLAIN_SHORTCUTS: Sequence[Mutation] = (
-    computes(lambda b, x: relu(b.residual(x) + x)),
-    computes(lambda b, x: relu(b.residual(x)) + x),
-    computes(lambda b, x: relu(r + x if (r := b.residual(x)).shape == x.shape else r)),
-    lambda b: setattr(b, "downsample", nn.Identity()),
-    lambda b: setattr(b, "downsample", shortcut_for(b, "B")),
-    lambda b: setattr(b, "downsample", shortcut_for(b, "A")),
-)
 plain_block = ModuleExercise(
     "PlainBlock(in_channels, channels, stride=1)",
     reference=Basic,
     cases=[Case((4, 6, 2), (4, 4, 9, 8)), Case((5, 5, 1), (4, 5, 7, 6)), Case((6, 3), (1, 6, 6, 5)),
            Case((3, 4, 3), (2, 3, 8, 7))],
     slips=[
-        *BASIC.without("relu-before-norm"),
-        slip("no-last-relu", "The last ReLU is missing: {negative_yours} of the outputs are negative, in the reference "
-             "none are.",
-             computes(lambda b, x: b.residual(x))),
-        slip("relu-before-norm", "ReLU and batch norm are in the wrong order. The norm comes first, then ReLU.",
-             inside(lambda b, x: b.bn2(b.conv2(b.bn1(relu(b.conv1(x)))))),
-             inside(lambda b, x: b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x))))))),
+        *m.BASIC.adding("relu-before-norm",
              computes(lambda b, x: b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x)))))))),
-        slip("has-shortcut", "There is a shortcut. The plain block is asked for: the same layers with nothing added.",
-             *PLAIN_SHORTCUTS),
-        slip("norm-of-inputs", "The first norm is made for in_channels. It follows the convolution, so it gets "
-             "`channels` of them.",
-             norm_of_inputs),
+        slip("no-last-relu", "The last ReLU is missing: {negative_yours} of the outputs are negative.",
+             computes(lambda b, x: b.residual(x))),
+        has_shortcut(
+             computes(lambda b, x: relu(b.residual(x) + x)), computes(lambda b, x: relu(b.residual(x)) + x),
+             computes(lambda b, x: relu(f + x if (f := b.residual(x)).shape == x.shape else f)),
+             *[lambda b, option=option: setattr(b, "downsample", m.shortcut_for(b, option)) for option in "BA"]),
+        slip("norm-of-inputs", "The first norm is made for in_channels. It comes after a convolution to `channels`.",
+             lambda b: setattr(b, "bn1", nn.BatchNorm2d(b.in_channels))),
     ],
 )
 
 
-def identity_of(channels: int, bias: bool = False) -> nn.Conv2d:
-    made = conv(3, channels, channels, bias=bias)
+def identity_of(channels: int, **options: Any) -> nn.Conv2d:
+    made = nn.Conv2d(channels, channels, **{"kernel_size": 3, "padding": 1, "bias": False, **options})
     nn.init.dirac_(made.weight)
     return made
 
 
-def filled_with(change: Callable[[Tensor], object], zero: bool = True) -> Callable[[int], nn.Conv2d]:
-    """A convolution whose weight is zero, then changed."""
+def filled(change: Callable[[Tensor], object], weights: str = "oihw->oihw") -> Callable[[int], nn.Conv2d]:
+    """A convolution whose weights are zero, and changed where the einsum `weights` looks."""
 
     def build(channels: int) -> nn.Conv2d:
         made = conv(3, channels, channels)
-        with torch.no_grad():
-            if zero:
-                made.weight.zero_()
-            change(made.weight)
+        nn.init.zeros_(made.weight)
+        change(torch.einsum(weights, made.weight.data))
         return made
 
     return build
 
 
-def own(weight: Tensor) -> Tensor:
-    """The kernels from each channel to itself, (channels, 3, 3), as a view."""
-    return weight.diagonal().permute(2, 0, 1)
-
-
-def conv_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
-    """Does the convolution return its input?"""
-    channels = before[0]
+def only_a_kernel(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
+    """Is it a 3×3 convolution without bias whose weights were written?"""
+    if returned is None:
+        return Mistake("returns-none")
     if not isinstance(returned, nn.Conv2d):
-        return Mistake("returns-none" if returned is None else "not-a-conv", got=type(returned).__name__)
-    x = noise(2, channels, 6, 7)
-    given = call(returned, x).detach()
-    if returned.bias is not None and given.shape == x.shape and returned.bias.any():
-        given = given - returned.bias.detach().view(1, -1, 1, 1)
-    same = given.shape == x.shape and torch.allclose(given, x, atol=1e-5)
-    if returned.kernel_size != (3, 3):
-        return Mistake("wrong-kernel", got="×".join(map(str, returned.kernel_size)))
-    if same:
-        return None if returned.bias is None else Mistake("has-bias")
-    if given.shape != x.shape:
-        key = "no-padding" if returned.padding == (0, 0) else "wrong-shape"
-        return Mistake(key, case=f"({channels})", given_shape=tuple(given.shape), wanted_shape=tuple(x.shape))
-    weight, share = returned.weight.detach(), f"{(given - x).abs().gt(1e-5).float().mean().item():.0%}"
-    own = torch.eye(returned.out_channels, weight.shape[1], dtype=torch.bool)
-    centre, around = weight[:, :, 1, 1], weight.clone()
-    around[:, :, 1, 1] = 0
-    if not weight.any() or bool((weight == 1).all()):
-        return Mistake("all-ones" if weight.any() else "all-zeros")
-    if not around.any():
-        return Mistake("mixes-channels" if centre[~own].any() else "wrong-centre", share=share)
-    if not centre.any() and around.count_nonzero() <= centre.numel():
-        return Mistake("wrong-corner")
-    if not weight[~own].any():
-        return Mistake("whole-kernel")
-    return Mistake("not-zeroed" if bool((centre[own] == 1).all()) else "still-random", share=share)
+        return Mistake("other-layer", got=f"a value of type {type(returned).__name__}")
+    if returned.kernel_size != (3, 3) or returned.bias is not None:
+        return Mistake("other-layer", got="one with a bias" if returned.bias is not None else "another kernel")
+    return Mistake("still-random") if len(returned.weight.unique()) > 5 else None
 
 
-identity_conv = Exercise(
+def response(returned: nn.Conv2d, args: Sequence[Any]) -> dict[str, Any]:
+    """What becomes of one bright pixel in each channel."""
+    channels = range(args[0])
+    pixels = torch.zeros(len(channels), len(channels), 6, 6)
+    pixels[channels, channels, 2, 2] = 1
+    out = call(returned, pixels).detach()
+    return {"wrong-size": out.shape, "does-not-copy": out}
+
+
+class WithoutDirac(Exercise):
+    def _accept(self, learners: Any) -> None:
+        super()._accept(learners)
+        if "dirac_" in getattr(getattr(learners, "__code__", None), "co_names", ()):
+            raise Mistake("forbidden")
+
+
+identity_conv = WithoutDirac(
     "identity_conv(channels)",
     praise="its output equals its input, for 1, 3 and 5 channels.",
-    right=identity_of,
+    right=lambda channels: identity_of(channels),
     cases=[(3,), (5,), (1,)],
-    problem=conv_problem,
+    problem=only_a_kernel,
+    view=response,
+    slips=[
+        slip("forbidden", "The task is to do it without `dirac_`.", identity_of),
+        slip("other-layer", "A 3×3 nn.Conv2d without bias is wanted; it returns {got}.",
+             lambda c: identity_of(c).weight, lambda c: nn.Sequential(identity_of(c)), lambda c: nn.Identity(),
+             lambda c: identity_of(c, kernel_size=1, padding=0), lambda c: identity_of(c, bias=True)),
+        slip("still-random", "Some weights are still random. Set all to 0 first.", lambda c: conv(3, c, c)),
+        slip("wrong-size", "The output is smaller than the input. A copy needs padding=1 and no stride.",
+             lambda c: identity_of(c, padding=0), lambda c: identity_of(c, stride=2)),
+        slip("mixes-channels", "Output channel c is more than input channel c. Only weight[c, c] copies that one.",
+             filled(lambda w: w[:, :, 1, 1].fill_(1)), filled(lambda w: w[0, :, 1, 1].fill_(1))),
+        slip("wrong-corner", "The 1 is not in the middle of the kernel, so the image moves by a pixel.",
+             *[filled(lambda w, at=at: w[(..., *at)].fill_(1), "iihw->ihw")
+               for at in ((0, 0), (2, 2), (0, 1), (1, 0), (1, 2), (2, 1))]),
+        slip("whole-kernel", "Each output sums up nine pixels. Which element of the kernel lies on the pixel itself?",
+             *[filled(lambda w, k=k: w.fill_(k), at) for k in (1, 1 / 9) for at in ("oihw->oihw", "iihw->ihw")]),
+        slip("does-not-copy", "Weights are set, but it does not copy. Where should the 1s be? All other weights are 0.",
+             filled(lambda w: None), filled(lambda w: w[0, 1, 1].fill_(1), "iihw->ihw")),
+    ],
 )
-identity_conv.slip("not-a-conv", "An nn.Conv2d is wanted; it returns a value of type {got}.",
-    lambda c: identity_of(c).weight,
-    lambda c: nn.Sequential(identity_of(c)),
-    lambda c: nn.Identity())
-identity_conv.slip("has-bias", "The convolution has a bias. It is zero or changes the signal; use bias=False.",
-    lambda c: identity_of(c, bias=True))
-identity_conv.slip("wrong-kernel", "The kernel is {got}. A 3×3 convolution that does nothing is asked for.",
-    lambda c: nn.init.dirac_(conv(1, c, c).weight) is None or conv(1, c, c), lambda c: conv(5, c, c))
-identity_conv.slip("no-padding", "Without padding the image shrinks by two pixels: the output cannot equal the input.",
-    lambda c: nn.Conv2d(c, c, 3, bias=False))
-identity_conv.slip("all-ones", "The whole kernel is one. It then adds up nine pixels of every channel. One weight of "
-    "each output channel is 1, all others 0.",
-    filled_with(lambda w: w.fill_(1)))
-identity_conv.slip("all-zeros", "Every weight is zero, and so is the output. One weight of each output channel must be "
-    "1.",
-    filled_with(lambda w: None))
-identity_conv.slip("mixes-channels", "Output channel c does not take input channel c alone. It should copy that one "
-    "and ignore the others: weight[c, c].",
-    filled_with(lambda w: w[:, :, 1, 1].fill_(1)),
-    filled_with(lambda w: w[0, :, 1, 1].fill_(1)))
-identity_conv.slip("wrong-centre", "Only the middles are set, but not all of them are 1: {share} of the outputs differ "
-    "from the inputs.",
-    filled_with(lambda w: w[0, 0, 1, 1].fill_(0.5)),
-    filled_with(lambda w: own(w)[:, 1, 1].fill_(2)))
-identity_conv.slip("wrong-corner", "The 1 sits in a corner of the kernel, so the image moves by a pixel. The middle is "
-    "[1, 1].",
-    filled_with(lambda w: own(w)[:, 0, 0].fill_(1)))
-identity_conv.slip("whole-kernel", "The channels are kept apart, but each sums up nine pixels. Only the middle of the "
-    "kernel, [1, 1], is 1.",
-    filled_with(lambda w: own(w).fill_(1)))
-identity_conv.slip("not-zeroed", "The middle is right; the other weights are still random, as nn.Conv2d made them. Set "
-    "all to zero first.",
-    filled_with(lambda w: own(w)[:, 1, 1].fill_(1), zero=False))
-identity_conv.slip("still-random", "The weights are random still: {share} of the outputs differ from the inputs.",
-    lambda c: conv(3, c, c))
 
 
 def without_stem(first: Callable[[Tensor], Tensor]) -> Mutation:
     def first_block(net: Any) -> None:
-        net.layer1[0].conv1 = resized(3, 1, in_channels=1)(net.layer1[0].conv1)
+        net.layer1[0].conv1 = m.resized(3, 1, in_channels=1)(net.layer1[0].conv1)
 
-    return both(drops("conv1", "bn1"), first_block, begins_with(lambda net, x: first(x)))
+    return m.both(m.drops("conv1", "bn1"), first_block, m.begins_with(lambda net, x: first(x)))
 
 
-def same_width(net: Net) -> None:
-    for stage in net.stages()[1:]:
-        for n in range(len(stage)):
-            stage[n] = Basic(8, 8, 1 if n else 2)
-    net.fc = nn.Linear(8, 10)
+def widths(*channels: int) -> Mutation:
+    """Other widths of the last two stages."""
+
+    def mutate(net: Any) -> None:
+        inputs = 8
+        for stage, width in zip(net.stages()[1:], channels, strict=True):
+            for n in range(len(stage)):
+                stage[n], inputs = Basic(inputs, width, 1 if n else 2), width
+        net.fc = nn.Linear(inputs, 10)
+
+    return mutate
 
 
 def plain(depth: int) -> Net:
-    return Net(Basic, [(depth - 2) // 6] * 3, in_channels=1, num_classes=10, width=8, stem="cifar", option=None)
+    layers = [(depth - 2) // 6] * 3
+    return Net(Basic, layers, in_channels=1, num_classes=10, width=8, stem="cifar", option=None)
 
 
 SMALL_NETS = Slips(  # in nets of three stages for small images
-    *wrong_strides(3),
+    *m.wrong_strides(3),
     slip("no-stem-norm", "The stem has no batch norm.",
-         drops("bn1")),
-    slip("stem-of-imagenet", "The stem is that of the ImageNet nets, with stride and max-pool. Images of 28 or 32 "
-         "pixels start with a 3×3 convolution at stride 1.",
-         remade(stem="imagenet")),
-    slip("every-block-strides", "Every block of a stage strides. Only its first does.",
-         every_block_strides),
+         m.drops("bn1"), m.both(m.drops("bn1"), m.begins_with(lambda net, x: net.conv1(x)))),
+    slip("stem-of-imagenet", "The stem is that of large images, not one 3×3 convolution.", remade(stem="imagenet")),
+    slip("every-block-strides", "Every block of a stage strides. Only its first does.", m.every_block_strides),
     slip("ignores-depth", "The depth is fixed. Compute the number of blocks from it.",
          *[remade(layers=(n, n, n)) for n in (1, 3, 9)]),
-    slip("convolutions-for-blocks", "You build as many blocks as the stage has convolutions: {off} parameters. A block "
-         "has two, so divide by 6, not by 3.",
-         lambda net: net.remade(layers=(2 * net.made["layers"][0],) * 3)),
-    *block_counts(3),
-    slip("shares-blocks", "One block appears several times in a stage: {off} parameters. Call the class anew for each "
-         "block, so that each has its own weights.",
-         share_blocks),
-    slip("wrong-width", "The widths are not 8, 16, 32: {off} parameters. The first stage has `width` channels, here 8; "
-         "each later one doubles them.",
+    slip("convolutions-for-blocks", "A stage has twice as many blocks as it should: {off} parameters. A block has two "
+         "convolutions.",
+         lambda net: remade(layers=(2 * net.made["layers"][0],) * 3)(net)),
+    *m.block_counts(3),
+    slip("shares-blocks", "One block appears several times: {off} parameters. Build each anew.", m.share_blocks),
+    slip("wrong-width", "The widths are not 8, 16, 32: {off} parameters.",
          *[remade(width=width) for width in (16, 64, 4, 32)]),
-    slip("wrong-image-channels", "The first convolution is made for images of 3 channels. These are grey, with 1.",
-         remade(in_channels=3)),
-    slip("wrong-classes", "The classifier has the wrong number of outputs: {off} parameters. Ten classes are asked "
-         "for.",
+    slip("wrong-image-channels", "The stem takes 3 channels. These images are grey, with 1.", remade(in_channels=3)),
+    slip("wrong-classes", "The classifier has the wrong number of outputs: {off} parameters. There are ten classes.",
          *[remade(num_classes=number) for number in (1000, 100, 1)]),
-    *HEADS,
+    *m.HEADS,
 )
 plain_net = ModuleExercise(
     "plain_net(depth)",
@@ -252,26 +183,21 @@ plain_net = ModuleExercise(
     pairs=False,
     seconds=20,
     slips=[
-        slip("has-shortcut", "There is a shortcut. The plain block is asked for: the same layers with nothing added.",
-             *[with_shortcut(option) for option in "ABC"]),
+        has_shortcut(*map(m.with_shortcut, "ABC")),
         slip("no-block-relu", "The blocks do not end in a ReLU.",
              in_all_blocks(computes(lambda block, x: block.residual(x)))),
-        slip("no-inner-relu", "A ReLU between the convolutions of a block is missing. Two convolutions in a row are "
-             "one "
-             "linear map.",
-             in_all_blocks(inside(lambda b, x: b.bn2(b.conv2(b.bn1(b.conv1(x))))))),
+        *m.BASIC.only("no-inner-relu", "conv-bias").each(in_all_blocks).adding(
+             "conv-bias", m.biased(), m.biased("conv1"), m.replaces(conv1=lambda c: m.resized(3, 1, bias=True)(c))),
         slip("no-stem-relu", "The ReLU after the first convolution and its norm is missing.",
-             begins_with(lambda net, x: net.bn1(net.conv1(x)))),
-        slip("no-stem", "The stem is missing: one 3×3 convolution with norm and ReLU before the blocks. It is one of "
-             "the 2 in 6n + 2.",
+             m.begins_with(lambda net, x: net.bn1(net.conv1(x)))),
+        slip("no-stem", "The stem is missing: one 3×3 convolution with norm and ReLU, before the blocks.",
              without_stem(relu), without_stem(nn.Identity())),
-        slip("same-width", "Every stage has 8 channels: {off} parameters. Each stage doubles them: 8, 16, 32.",
-             same_width),
-        slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it subtracts the mean "
-             "and the bias with it, so it learns nothing. Use bias=False.",
-             biased(), in_all_blocks(biased()), biased("conv1")),
+        slip("same-width", "The channels do not double from stage to stage, 8, 16, 32: {off} parameters.",
+             widths(8, 8), widths(16, 24)),
         slip("no-norm", "The batch norms are missing. Each convolution is followed by one.",
-             both(drops("bn1"), in_all_blocks(drops("bn1", "bn2")))),
+             m.both(m.drops("bn1"), in_all_blocks(m.drops("bn1", "bn2")))),
+        slip("no-classifier", "The linear layer at the end is missing: {off} parameters.",
+             m.both(m.drops("fc"), m.ends_with(lambda net, x: net.avgpool(x).flatten(1)))),
         *SMALL_NETS,
     ],
 )
@@ -286,11 +212,10 @@ def idle(
     """Makes a plain block that does nothing, or nearly."""
 
     def change(block: Any) -> Any:
-        for number in (1, 2):
+        for number in layers:
             norm = block.get_submodule(f"bn{number}")
             nn.init.constant_(norm.weight, gamma(norm))
             nn.init.constant_(norm.bias, beta)
-        for number in layers:
             kernel(block.get_submodule(f"conv{number}").weight)
         return block
 
@@ -299,55 +224,48 @@ def idle(
 
 def block_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) -> Mistake | None:
     """Do 24 of these blocks in a row return what goes in? One alone is too near for a wrong γ to be seen."""
-    if not isinstance(returned, nn.Module):
-        return Mistake("returns-none" if returned is None else "not-a-block", got=type(returned).__name__)
-    if [p.shape for p in returned.parameters()] != [p.shape for p in before[0].parameters()]:
-        return Mistake("another-module", got=type(returned).__name__)
-    x = noise(2, before[0].conv1.in_channels, 6, 5).abs()
-    once = call(returned.eval(), x).detach()
-    given = once
+    block, shapes = after[0], [[p.shape for p in args[0].parameters()] for args in (before, after)]
+    if returned is not block:
+        return Mistake("returns-none" if returned is None else "another-object", got=type(returned).__name__)
+    if shapes[0] != shapes[1] or "forward" in vars(block) or not all(p.requires_grad for p in block.parameters()):
+        return Mistake("other-layers")
+    x = noise(2, block.in_channels, 6, 5).abs()
+    once = given = call(block.eval(), x).detach()
     for _ in range(23):
-        given = call(returned, given).detach()
-    if given.shape == x.shape and torch.allclose(given, x, rtol=5e-5, atol=1e-6):
+        given = call(block, given).detach()
+    if torch.allclose(given, x, rtol=5e-5, atol=1e-6):
         return None
-    if not given.any():
+    if not once.any():
         return Mistake("returns-zeros")
+    if any(norm.bias.any() for norm in (block.bn1, block.bn2)):
+        return Mistake("norm-shifts")
     factor = (once.sum() / x.sum()).item()
     if torch.allclose(once, factor * x, rtol=1e-5, atol=1e-6):
-        return Mistake("forgets-eps" if abs(factor - 1) < 1e-3 else "scales", factor=f"{factor:.6f}".rstrip("0"))
-    kernels = [m.weight.detach() for m in returned.modules() if isinstance(m, nn.Conv2d)]
-    if all(torch.equal(kernel, nn.init.dirac_(torch.empty_like(kernel))) for kernel in kernels):
-        return Mistake("norm-shifts")
-    return Mistake("still-random", share=f"{(once - x).abs().gt(1e-5).float().mean().item():.0%}")
-
-
-def new_blocks() -> list[Sequence[Any]]:
-    torch.manual_seed(0)
-    return [(Basic(4, 4),), (Basic(6, 6),)]
+        return Mistake("forgets-eps" if abs(factor - 1) < 2e-3 else "scales", factor=f"{factor:.6g}")
+    return Mistake("still-random")
 
 
 make_identity = Exercise(
     "make_identity(block)",
     praise="24 of them in a row return what goes in.",
     right=idle(),
-    cases=new_blocks,
+    cases=lambda: [(Basic(n, n),) for n in (4, 6)],
     problem=block_problem,
+    slips=[
+        slip("forgets-eps", "Nearly: it multiplies its input by {factor}, and 24 in a row add up. In eval mode a new "
+             "norm divides by √(1 + eps). Which γ makes up for it?",
+             idle(gamma=lambda norm: 1), *[idle(gamma=lambda norm, k=k: (1 + norm.eps) ** k) for k in (1, -0.5)]),
+        slip("still-random", "A convolution still mixes pixels or channels. Both convolutions have to copy.",
+             idle(layers=(1,)), idle(layers=(2,)), idle(layers=())),
+        slip("returns-zeros", "The block returns zeros. Doing nothing means returning the input.",
+             idle(gamma=lambda norm: 0), idle(kernel=nn.init.zeros_)),
+        slip("scales", "The block multiplies its input by {factor}.", idle(gamma=lambda norm: 2)),
+        slip("norm-shifts", "A norm adds something: its β should be 0.", idle(beta=0.1)),
+        slip("another-object", "It returns another object ({got}). Change the block that was handed over; return that.",
+             lambda block: nn.Identity(), lambda block: [idle()(block)], lambda block: idle()(block).conv1.weight),
+        slip("other-layers", "The block should keep its layers and its forward. Change only the values of its weights.",
+             lambda block: setattr(block, "bn1", nn.Identity()) or block,
+             lambda block: setattr(block, "forward", lambda x: x) or block,
+             lambda block: idle()(block).requires_grad_(False)),
+    ],
 )
-make_identity.slip("forgets-eps", "Nearly: the block multiplies its input by {factor}, and 24 in a row add up. In eval "
-    "mode a new batch norm divides by √(1 + eps). Which γ makes up for it?",
-    idle(gamma=lambda norm: 1), idle(gamma=lambda norm: 1 + norm.eps))
-make_identity.slip("still-random", "A convolution still mixes pixels or channels: {share} of the outputs differ from "
-    "the inputs. Both convolutions have to copy.",
-    idle(layers=(1,)), idle(layers=(2,)), idle(layers=()))
-make_identity.slip("returns-zeros", "The block returns zeros. Doing nothing means returning the input: the middle of "
-    "each kernel and each γ are near 1.",
-    idle(gamma=lambda norm: 0), idle(kernel=nn.init.zeros_))
-make_identity.slip("scales", "The block multiplies its input by {factor}. It should return it as it is.",
-    idle(gamma=lambda norm: 2), idle(gamma=lambda norm: 0.5))
-make_identity.slip("norm-shifts", "The kernels copy, but a norm adds something: β should be 0.",
-    idle(beta=0.1))
-make_identity.slip("another-module", "It returns another module (a {got}) in place of the block. The block keeps its "
-    "two convolutions and norms: that is the point. Change their values.",
-    lambda block: nn.Identity(), lambda block: nn.Sequential(nn.ReLU()))
-make_identity.slip("not-a-block", "The block should be returned; it returns a value of type {got}.",
-    lambda block: [idle()(block)], lambda block: idle()(block).conv1.weight)

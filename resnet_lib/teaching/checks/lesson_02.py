@@ -104,8 +104,7 @@ conv_gradients = Exercise(
              of_weights(chosen=nn.Module.parameters),
              of_weights(chosen=lambda m: [p for p in m.parameters() if p.ndim > 1]),
              of_weights(chosen=lambda m: [p for name, p in m.named_parameters() if name.endswith("weight")])),
-        slip("stem-only", "You return {yours} values instead of {right}: `children()` does not look inside the blocks.",
-             of_weights(chosen=lambda m: [m.conv1.weight])),
+        slip("stem-only", "`children()` does not look inside blocks.", of_weights(chosen=lambda m: [m.conv1.weight])),
         slip("old-gradients", "It is right for a net without gradients. The last one had some, and `backward` adds to "
              "them. Clear them first, or use torch.autograd.grad.",
              with_old_gradients),
@@ -115,13 +114,9 @@ conv_gradients = Exercise(
 
 def nets_and_layers() -> list[Sequence[Any]]:
     """The blocks of one net, two convolutions of another."""
-    torch.manual_seed(0)
-    first, second = (cifar_resnet(8, shortcut=None, in_channels=1, width=width) for width in (4, 3))
+    (first, *batch), (second, *other) = net_and_batch(0), net_and_batch(1)
     chosen = [second.get_submodule(name) for name in ("layer1.0.conv2", "layer3.0.conv1")]
-    return [
-        (first, list(first.blocks().values()), noise(6, 1, 8, 8), torch.arange(6) % 3),
-        (second, chosen, noise(4, 1, 9, 9, seed=1), torch.arange(4)),
-    ]
+    return [(first, list(first.blocks().values()), *batch), (second, chosen, *other)]
 
 
 def of_inputs(model: nn.Module, layers: list[nn.Module], x: Tensor, y: Tensor) -> list[float]:
