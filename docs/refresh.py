@@ -30,7 +30,15 @@ FLOORS = ("models", "data", "training", "probes", "experiments", "widgets")
 
 CONTROLS = (
     *("live-degradation", "live-peak-0.01", "live-peak-0.03", "live-peak-0.3", "near-identity", "near-identity-adamw"),
-    *("without-norm-0.1", "shortcut-options", "order-live", "order-peak-0.03", "order-peak-0.3"),
+    *(
+        "without-norm-0.03",
+        "without-norm-0.1",
+        "without-norm-0.3",
+        "shortcut-options",
+        "order-live",
+        "order-peak-0.03",
+        "order-peak-0.3",
+    ),
 )
 
 # For the plan of a classroom. JupyterLab's server took 119 MB with one lesson open (resident, Linux).
@@ -96,6 +104,9 @@ def agreement_tables() -> str:
     def first_over_last(found: dict) -> float:
         return found["norms"][0] / found["norms"][-1]
 
+    def scale_free(found: dict) -> float:
+        return found["scale_free"][0] / found["scale_free"][-1]
+
     def neighbours(found: dict) -> float:
         return found["neighbours"]
 
@@ -103,6 +114,7 @@ def agreement_tables() -> str:
         return found["batches"][1]
 
     sizes = {f"first gradient / last, step {step}": (step, first_over_last, "e") for step in ("0", "20", "149")}
+    products = {f"the same of ‖g‖ · ‖w‖, step {step}": (step, scale_free, "e") for step in ("0", "20", "149")}
     agreement = {
         f"{what}, step {step}": (step, measure, "f")
         for what, measure, steps in (
@@ -111,7 +123,7 @@ def agreement_tables() -> str:
         )
         for step in steps
     }
-    return "\n\n".join(seeds_table(columns) for columns in (sizes, agreement))
+    return "\n\n".join(seeds_table(columns) for columns in (sizes, products, agreement))
 
 
 def seeds_table(columns: dict[str, tuple[str, Callable[[dict], float], str]]) -> str:

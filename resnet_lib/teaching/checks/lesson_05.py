@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil, prod
-from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,6 +31,7 @@ from resnet_lib.teaching.checks.mutations import (
     resized,
     set_stride,
     share_blocks,
+    shortcut_for,
     with_shortcut,
     wrong_strides,
 )
@@ -168,7 +168,7 @@ def where(needed: Callable[[Any], bool]) -> Mutation:
     """A projection by another rule."""
 
     def mutate(block: Any) -> None:
-        block.downsample = block.make_shortcut("C") if needed(block) else nn.Identity()
+        block.downsample = shortcut_for(block, "C") if needed(block) else nn.Identity()
 
     return mutate
 
@@ -226,9 +226,15 @@ BLOCK = Slips(
 )
 
 
+def fitted(in_channels: int, channels: int, stride: int = 1) -> Basic:
+    block = Basic(in_channels, channels, stride)
+    block.downsample = shortcut_for(block, "B")
+    return block
+
+
 strided_block = ModuleExercise(
     "MyBlock(in_channels, channels, stride=1)",
-    reference=lambda in_channels, channels, stride=1: Basic(in_channels, channels, stride=stride),
+    reference=fitted,
     cases=[Case((4, 6, 2), (3, 4, 8, 6)), Case((5, 5), (2, 5, 6, 7)), Case((3, 5, 1), (2, 3, 5, 6)),
            Case((4, 4, 2), (1, 4, 7, 8))],
     slips=BLOCK,
@@ -238,11 +244,11 @@ strided_block = ModuleExercise(
 class Stage(nn.Sequential):
     """A net of one stage."""
 
-    config = SimpleNamespace(shortcut="B")
+    made: dict[str, Any] = {"option": "B"}  # noqa: RUF012
 
     def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
-        first = Basic(in_channels, channels, stride=stride)
-        super().__init__(first, *[Basic(channels, channels) for _ in range(blocks - 1)])
+        first = fitted(in_channels, channels, stride)
+        super().__init__(first, *[fitted(channels, channels) for _ in range(blocks - 1)])
 
     def stages(self) -> list["Stage"]:
         return [self]
@@ -266,7 +272,7 @@ def restrided(every: bool) -> Mutation:
         stride = stage[0].stride
         for place, block in enumerate(stage, 1):
             block.stride = stride if every or place == len(stage) else 1
-            block.downsample = block.make_shortcut("B")
+            block.downsample = shortcut_for(block, "B")
             set_stride(block, block.stride)
 
     return mutate
@@ -274,7 +280,7 @@ def restrided(every: bool) -> Mutation:
 
 def inputs_again(stage: Any) -> None:
     for place in range(1, len(stage)):
-        stage[place] = Basic(stage[0].in_channels, stage[0].channels)
+        stage[place] = fitted(stage[0].in_channels, stage[0].channels)
 
 
 basic_stage = ModuleExercise(
