@@ -445,12 +445,12 @@ def test_common_mistakes_of_modules(answer: Any, key: str) -> None:
 
 def test_a_verdict_speaks_of_the_case_that_failed() -> None:
     exercise = ModuleExercise(
-        "Block(i, c)", reference=lambda i, c: Basic(i, c, downsample=nn.Identity()),
+        "Block(i, c)", reference=lambda i, c: Basic(i, c, shortcut=nn.Identity()),
         cases=[Case((4, 4), (2, 4, 5, 5)), Case((6, 6), (2, 6, 5, 5))],
     )  # fmt: skip
     verdict = exercise.check(altered(lambda b: setattr(b.bn2, "eps", 0.3 if b.conv1.in_channels == 6 else 1e-5)))
     assert verdict.keys == ("wrong-eps",)
-    layers = exercise.check(lambda i, c: Basic(i, c, downsample=nn.Identity() if i == 4 else nn.Dropout(0.9)))
+    layers = exercise.check(lambda i, c: Basic(i, c, shortcut=nn.Identity() if i == 4 else nn.Dropout(0.9)))
     assert layers.keys == ("dropout",)
 
 
@@ -458,3 +458,13 @@ def test_an_observation_cannot_be_changed() -> None:
     seen = trace.observe(Own, Case((4, 4), (2, 4, 5, 5)))
     with pytest.raises(AttributeError):
         seen.outputs = ()  # type: ignore[misc]
+
+
+def test_a_part_that_has_no_slip_is_told_in_words() -> None:
+    numbered = Exercise(
+        "numbered(x)", praise="", right=lambda x: {"a": x}, cases=[(1,), (2,)],
+        view=lambda returned, args: {"found": returned},
+    )  # fmt: skip
+    keys, kind = numbered.check(lambda x: {"b": x}), numbered.check(lambda x: 3 + x)
+    assert keys.keys == ("wrong-keys",) and "Missing: 'a'. Too many: 'b'." in keys.text
+    assert kind.keys == ("not-a-dict",) and "it returns 4" in kind.text

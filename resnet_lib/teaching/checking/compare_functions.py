@@ -163,7 +163,9 @@ def _of_part(exercise: Exercise, mine: Sequence[Any], right: Sequence[Any], wron
     if part in exercise.texts:
         return Mistake(part)
     given, wanted = ([(value or {}).get(part) for value in values] for values in (mine, right))
-    return in_words(given, wanted, [n for n, pair in enumerate(zip(given, wanted, strict=True)) if not same(*pair)])
+    mistake = in_words(given, wanted, [n for n, pair in enumerate(zip(given, wanted, strict=True)) if not same(*pair)])
+    mistake.evidence = difference(exercise.cases[wrong], given[wrong], wanted[wrong]) | mistake.evidence
+    return mistake
 
 
 def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, object]:

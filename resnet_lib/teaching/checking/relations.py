@@ -73,10 +73,9 @@ def in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: Sequence[int]) 
 
 def relation(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
     """What was done to the right values, in every case."""
-    if any(
-        isinstance(right, Tensor) and not isinstance(mine, Tensor) for mine, right in zip(given, wanted, strict=True)
-    ):
-        return None
+    for mine, right in zip(given, wanted, strict=True):
+        if any(isinstance(right, one) and not isinstance(mine, one) for one in (Tensor, dict)):
+            return None
     mine, right = list(map(plain, given)), list(map(plain, wanted))
     return _of_axes(given, wanted) or _of_lists(mine, right) or _of_numbers(mine, right)
 

@@ -40,7 +40,7 @@ def has_shortcut(*wrong: Mutation) -> Slip:
 
 plain_block = ModuleExercise(
     "PlainBlock(in_channels, channels, stride=1)",
-    reference=Basic,
+    reference=lambda in_channels, channels, stride=1: Basic(in_channels, channels, stride=stride, shortcut=None),
     cases=[Case((4, 6, 2), (4, 4, 9, 8)), Case((5, 5, 1), (4, 5, 7, 6)), Case((6, 3), (1, 6, 6, 5)),
            Case((3, 4, 3), (2, 3, 8, 7))],
     slips=[
@@ -51,7 +51,7 @@ plain_block = ModuleExercise(
         has_shortcut(
              computes(lambda b, x: relu(b.residual(x) + x)), computes(lambda b, x: relu(b.residual(x)) + x),
              computes(lambda b, x: relu(f + x if (f := b.residual(x)).shape == x.shape else f)),
-             *[lambda b, option=option: setattr(b, "downsample", m.shortcut_for(b, option)) for option in "BA"]),
+             *[lambda b, option=option: setattr(b, "downsample", b.make_shortcut(option)) for option in "BA"]),
         slip("norm-of-inputs", "The first norm is made for in_channels. It comes after a convolution to `channels`.",
              lambda b: setattr(b, "bn1", nn.BatchNorm2d(b.in_channels))),
     ],
@@ -145,7 +145,7 @@ def widths(*channels: int) -> Mutation:
         inputs = 8
         for stage, width in zip(net.stages()[1:], channels, strict=True):
             for n in range(len(stage)):
-                stage[n], inputs = Basic(inputs, width, 1 if n else 2), width
+                stage[n], inputs = Basic(inputs, width, stride=1 if n else 2, shortcut=None), width
         net.fc = nn.Linear(inputs, 10)
 
     return mutate
@@ -153,7 +153,7 @@ def widths(*channels: int) -> Mutation:
 
 def plain(depth: int) -> Net:
     layers = [(depth - 2) // 6] * 3
-    return Net(Basic, layers, in_channels=1, num_classes=10, width=8, stem="cifar", option=None)
+    return Net(Basic, layers, in_channels=1, num_classes=10, width=8, stem="cifar", shortcut=None)
 
 
 SMALL_NETS = Slips(  # in nets of three stages for small images
@@ -166,7 +166,7 @@ SMALL_NETS = Slips(  # in nets of three stages for small images
          *[remade(layers=(n, n, n)) for n in (1, 3, 9)]),
     slip("convolutions-for-blocks", "A stage has twice as many blocks as it should: {off} parameters. A block has two "
          "convolutions.",
-         lambda net: remade(layers=(2 * net.made["layers"][0],) * 3)(net)),
+         lambda net: remade(layers=(2 * net.config.layers[0],) * 3)(net)),
     *m.block_counts(3),
     slip("shares-blocks", "One block appears several times: {off} parameters. Build each anew.", m.share_blocks),
     slip("wrong-width", "The widths are not 8, 16, 32: {off} parameters.",
@@ -249,7 +249,7 @@ make_identity = Exercise(
     "make_identity(block)",
     praise="24 of them in a row return what goes in.",
     right=idle(),
-    cases=lambda: [(Basic(n, n),) for n in (4, 6)],
+    cases=lambda: [(Basic(n, n, shortcut=None),) for n in (4, 6)],
     problem=block_problem,
     slips=[
         slip("forgets-eps", "Nearly: it multiplies its input by {factor}, and 24 in a row add up. In eval mode a new "

@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, call, noise, slip
-from resnet_lib.teaching.checks.mutations import ADDITION, BASIC, CHANGES_OF_SHAPE, Basic, computes, shortcut_for
+from resnet_lib.teaching.checks.mutations import ADDITION, BASIC, CHANGES_OF_SHAPE, Basic, computes
 
 # fmt: off
 PLUS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {  # formulas of (F(x), x) for mistakes of the block
@@ -61,7 +61,7 @@ def middle(taken: Callable[[Tensor, Tensor], Tensor]) -> Any:
 
 basic_block = ModuleExercise(
     "BasicBlock(in_channels, channels)",
-    reference=lambda in_channels, channels: Basic(in_channels, channels, downsample=nn.Identity()),
+    reference=lambda in_channels, channels: Basic(in_channels, channels, shortcut=nn.Identity()),
     cases=[Case((6, 6), (4, 6, 7, 6)), Case((5, 5), (1, 5, 5, 8)), Case((4, 4), (2, 4, 6, 6), scale=8)],
     slips=[
         *ADDITION,
@@ -74,7 +74,7 @@ basic_block = ModuleExercise(
         slip("norm-after-add", "The last batch norm comes after the addition, so it changes the shortcut too.",
              computes(lambda b, x: relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x)))) + x)))),
         slip("projects-without-need", "There is a projection where the shape does not change: {off} parameters.",
-             lambda b: setattr(b, "downsample", shortcut_for(b, "C")),
+             lambda b: setattr(b, "downsample", b.make_shortcut("C")),
              lambda b: setattr(b, "downsample", nn.Conv2d(b.in_channels, b.channels, 1, bias=False))),
         slip("pre-activation", "This is lesson 07's block. Here norm and ReLU come after the convolution.",
              computes(lambda b, x: x + b.conv2(relu(b.bn2(b.conv1(relu(b.bn1(x)))))))),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil, prod
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,7 +32,6 @@ from resnet_lib.teaching.checks.mutations import (
     resized,
     set_stride,
     share_blocks,
-    shortcut_for,
     with_shortcut,
     wrong_strides,
 )
@@ -168,7 +168,7 @@ def where(needed: Callable[[Any], bool]) -> Mutation:
     """A projection by another rule."""
 
     def mutate(block: Any) -> None:
-        block.downsample = shortcut_for(block, "C") if needed(block) else nn.Identity()
+        block.downsample = block.make_shortcut("C") if needed(block) else nn.Identity()
 
     return mutate
 
@@ -226,15 +226,9 @@ BLOCK = Slips(
 )
 
 
-def fitted(in_channels: int, channels: int, stride: int = 1) -> Basic:
-    block = Basic(in_channels, channels, stride)
-    block.downsample = shortcut_for(block, "B")
-    return block
-
-
 strided_block = ModuleExercise(
     "MyBlock(in_channels, channels, stride=1)",
-    reference=fitted,
+    reference=lambda in_channels, channels, stride=1: Basic(in_channels, channels, stride=stride),
     cases=[Case((4, 6, 2), (3, 4, 8, 6)), Case((5, 5), (2, 5, 6, 7)), Case((3, 5, 1), (2, 3, 5, 6)),
            Case((4, 4, 2), (1, 4, 7, 8))],
     slips=BLOCK,
@@ -244,11 +238,11 @@ strided_block = ModuleExercise(
 class Stage(nn.Sequential):
     """A net of one stage."""
 
-    made: dict[str, Any] = {"option": "B"}  # noqa: RUF012
+    config = SimpleNamespace(shortcut="B")
 
     def __init__(self, in_channels: int, channels: int, blocks: int, stride: int):
-        first = fitted(in_channels, channels, stride)
-        super().__init__(first, *[fitted(channels, channels) for _ in range(blocks - 1)])
+        first = Basic(in_channels, channels, stride=stride)
+        super().__init__(first, *[Basic(channels, channels) for _ in range(blocks - 1)])
 
     def stages(self) -> list["Stage"]:
         return [self]
@@ -272,7 +266,7 @@ def restrided(every: bool) -> Mutation:
         stride = stage[0].stride
         for place, block in enumerate(stage, 1):
             block.stride = stride if every or place == len(stage) else 1
-            block.downsample = shortcut_for(block, "B")
+            block.downsample = block.make_shortcut("B")
             set_stride(block, block.stride)
 
     return mutate
@@ -280,7 +274,7 @@ def restrided(every: bool) -> Mutation:
 
 def inputs_again(stage: Any) -> None:
     for place in range(1, len(stage)):
-        stage[place] = fitted(stage[0].in_channels, stage[0].channels)
+        stage[place] = Basic(stage[0].in_channels, stage[0].channels)
 
 
 basic_stage = ModuleExercise(

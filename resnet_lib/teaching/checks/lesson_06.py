@@ -28,7 +28,6 @@ from resnet_lib.teaching.checks.mutations import (
     remade,
     replaces,
     resized,
-    shortcut_for,
 )
 
 
@@ -56,7 +55,7 @@ macs_per_pixel.slip("squares-all", "You square the whole product. Only the kerne
 
 
 def bottleneck_of(i: int, c: int, downsample: nn.Module | None = None, stride: int = 1) -> Bottle:
-    return Bottle(i, c, stride, nn.Identity() if downsample is None else downsample)
+    return Bottle(i, c, stride=stride, shortcut=nn.Identity() if downsample is None else downsample)
 
 
 def inner(first: bool, second: bool) -> Mutation:
@@ -124,9 +123,8 @@ def receives(rest: Channels, following: Channels) -> Mutation:
     def mutate(net: Any) -> None:
         inputs = 64
         for stage in net.stages():
-            first = Bottle(inputs, stage[0].channels, stage[0].stride)
-            first.downsample = shortcut_for(first, "B")
-            others = [Bottle(rest(inputs, first), first.channels, 1, nn.Identity()) for _ in stage[1:]]
+            first = Bottle(inputs, stage[0].channels, stride=stage[0].stride)
+            others = [Bottle(rest(inputs, first), first.channels, shortcut=nn.Identity()) for _ in stage[1:]]
             for place, block in enumerate([first, *others]):
                 stage[place] = block
             inputs = following(inputs, first)

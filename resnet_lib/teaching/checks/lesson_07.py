@@ -97,12 +97,17 @@ keras_pool = Exercise(
 
 def begins(first: Callable[[Any, Tensor], Tensor]) -> Mutation:
     """A block whose branch begins with something else of (block, x)."""
-    return computes(lambda b, x: b.residual(a := first(b, x)) + b.shortcut(a if b.activated else x))
+    return computes(lambda b, x: b.residual(a := first(b, x)) + b.shortcut(a if b.activate_shortcut else x))
 
 
 def ends(formula: Callable[[Any, Tensor, Tensor], Tensor]) -> Mutation:
     """A block that ends in another formula of (block, F(x), shortcut)."""
-    return computes(lambda b, x: formula(b, b.residual(a := relu(b.bn1(x))), b.shortcut(a if b.activated else x)))
+
+    def whole(b: Any, x: Tensor) -> Tensor:
+        a = relu(b.bn1(x))
+        return formula(b, b.residual(a), b.shortcut(a if b.activate_shortcut else x))
+
+    return computes(whole)
 
 
 def norm_at_the_end(block: Any) -> None:
@@ -111,7 +116,7 @@ def norm_at_the_end(block: Any) -> None:
 
 
 def activates(block: Any) -> None:
-    block.activated = True
+    block.activate_shortcut = True
 
 
 def projects(norm: bool) -> Mutation:
@@ -125,7 +130,7 @@ def in_turn(b: Any, x: Tensor) -> Tensor:
 
 preact_block = ModuleExercise(
     "PreActBlock(in_channels, channels)",
-    reference=lambda i, c: PreAct(i, c, downsample=nn.Identity()),
+    reference=lambda i, c: PreAct(i, c, shortcut=nn.Identity()),
     cases=[Case((6, 6), (4, 6, 7, 6)), Case((5, 5), (1, 5, 5, 8)), Case((4, 4), (2, 4, 6, 6), scale=8)],
     slips=[
         slip("relu-after-add", "There is a ReLU after the addition. V2 leaves the sum alone: x passes unchanged.",
@@ -181,6 +186,10 @@ def norm_in_stem(net: Any, after: Callable[[Tensor], Tensor]) -> None:
     begins_with(lambda net, x: after(net.bn0(net.conv1(x))))(net)
 
 
+def v2_of(depth: int) -> Net:
+    return Net(PreAct, [(depth - 2) // 6] * 3, in_channels=1, num_classes=10, width=8, stem="cifar", shortcut="A")
+
+
 def logits(net: Any, x: Tensor) -> Tensor:
     return net.fc(net.avgpool(x).flatten(1))
 
@@ -188,7 +197,7 @@ def logits(net: Any, x: Tensor) -> Tensor:
 flattens = ends_with(lambda net, x: net.fc(relu(net.norm(x)).flatten(1)))
 preact_net = ModuleExercise(
     "MyV2Net(depth)",
-    reference=lambda depth: Net(PreAct, [(depth - 2) // 6] * 3, 1, 10, width=8, stem="cifar", option="A"),
+    reference=v2_of,
     cases=[Case((8,), (4, 1, 14, 14)), Case((14,), (1, 1, 12, 12)), Case((20,), (3, 1, 9, 9))],
     pairs=False,
     seconds=20,

@@ -1,10 +1,10 @@
 """Blocks and nets that can be got wrong, and the sets of mistakes that several exercises share, with their texts.
 
-A mutation makes one mistake in a right module: it changes the module, or returns another. The modules here compute
-what the library's do; their parts are open to change, and no text depends on how the library is written.
+A mutation makes one mistake in a right module: it changes the module, or returns another. The modules are the
+library's; where shapes do not fit they raise torch's own error, as a learner's do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from math import sqrt
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d, avg_pool2d, dropout, max_pool2d, relu
 
-from resnet_lib.models.shortcuts import ProjectionShortcut, ZeroPadShortcut
+from resnet_lib.models.blocks import BasicBlock, Block, Bottleneck, PreActBasicBlock
+from resnet_lib.models.resnet import ResNet
+from resnet_lib.models.shortcuts import IdentityShortcut, ProjectionShortcut, ZeroPadShortcut
 from resnet_lib.teaching.checking import Slips, slip, together
 
 Mutation = Callable[[Any], Any]
@@ -23,155 +25,43 @@ Mutation = Callable[[Any], Any]
 # The modules
 
 
-def conv(kernel: int, in_channels: int, out_channels: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+class Open(Block):
+    """What mutations want of a block: its parts by name, and no advice on shapes."""
 
-
-class Basic(nn.Module):
-    """V1's basic block. `downsample=None` makes it plain; nn.Identity() is x itself."""
-
-    expansion = 1
-
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None):
-        super().__init__()
-        self.in_channels, self.channels, self.stride = in_channels, channels, stride
-        self.out_channels = channels * self.expansion
-        self._make_layers()
-        self.downsample = downsample
-
-    def _make_layers(self) -> None:
-        self.conv1, self.bn1 = conv(3, self.in_channels, self.channels, self.stride), nn.BatchNorm2d(self.channels)
-        self.conv2, self.bn2 = conv(3, self.channels, self.channels), nn.BatchNorm2d(self.channels)
-
-    def residual(self, x: Tensor) -> Tensor:
-        return self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+    def add(self, residual: Tensor, shortcut: Tensor) -> Tensor:
+        return residual + shortcut
 
     def shortcut(self, x: Tensor) -> Tensor:
-        assert self.downsample is not None
-        return self.downsample(x)
+        return self.get_submodule("downsample")(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        f = self.residual(x)
-        return relu(f if self.downsample is None else f + self.shortcut(x))
-
-
-class Bottle(Basic):
-    """V1.5's bottleneck: the 3×3 strides."""
-
-    expansion = 4
-
-    def _make_layers(self) -> None:
-        width = self.channels
-        self.conv1, self.bn1 = conv(1, self.in_channels, width), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = conv(3, width, width, self.stride), nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = conv(1, width, self.out_channels), nn.BatchNorm2d(self.out_channels)
-
-    def residual(self, x: Tensor) -> Tensor:
-        x = relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
-        return self.bn3(self.conv3(x))
+    @property
+    def channels(self) -> int:
+        return self.out_channels // self.expansion
 
 
-class PreAct(Basic):
-    """V2's basic block. `activated`: does the shortcut start after the first norm and ReLU?"""
-
-    activated = False
-
-    def _make_layers(self) -> None:
-        self.bn1, self.conv1 = nn.BatchNorm2d(self.in_channels), conv(3, self.in_channels, self.channels, self.stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(self.channels), conv(3, self.channels, self.channels)
-
-    def residual(self, a: Tensor) -> Tensor:
-        return self.conv2(relu(self.bn2(self.conv1(a))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        a = relu(self.bn1(x))
-        return self.residual(a) + self.shortcut(a if self.activated else x)
+class Basic(Open, BasicBlock): ...
 
 
-class PreActBottle(PreAct):
-    """Keras's V2 bottleneck: the last convolution has a bias."""
-
-    expansion = 4
-
-    def _make_layers(self) -> None:
-        width = self.channels
-        self.bn1, self.conv1 = nn.BatchNorm2d(self.in_channels), conv(1, self.in_channels, width)
-        self.bn2, self.conv2 = nn.BatchNorm2d(width), conv(3, width, width, self.stride)
-        self.bn3, self.conv3 = nn.BatchNorm2d(width), conv(1, width, self.out_channels, bias=True)
-
-    def residual(self, a: Tensor) -> Tensor:
-        return self.conv3(relu(self.bn3(self.conv2(relu(self.bn2(self.conv1(a)))))))
+class Bottle(Open, Bottleneck): ...
 
 
-def shortcut_for(block: Any, option: str | None) -> nn.Module | None:
-    """The shortcut of a block under an option of the paper; None is a plain block."""
-    fits = block.in_channels == block.out_channels and block.stride == 1
-    if option is None or (fits and option != "C"):
-        return None if option is None else nn.Identity()
-    kind = ZeroPadShortcut if option == "A" else ProjectionShortcut
-    return kind(block.in_channels, block.out_channels, block.stride)
+class PreAct(Open, PreActBasicBlock): ...
 
 
-class Net(nn.Module):
-    """Stem, stages of blocks, pool, classifier; `remade` builds another one from other arguments."""
+class Net(ResNet):
+    """A net of such blocks."""
 
-    def __init__(
-        self,
-        block: type[Basic],
-        layers: Sequence[int],
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        width: int = 64,
-        stem: str = "imagenet",
-        option: str | None = "B",
-    ):
-        super().__init__()
-        self.made: dict[str, Any] = {
-            "block": block,
-            "layers": layers,
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-        }
-        self.made |= {"width": width, "stem": stem, "option": option}
-        large = stem == "imagenet"
-        self.conv1 = conv(7, in_channels, width, 2) if large else conv(3, in_channels, width)
-        if not issubclass(block, PreAct):
-            self.bn1 = nn.BatchNorm2d(width)
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
-        inputs = width
-        for number, count in enumerate(layers):
-            stage = []
-            for place in range(count):
-                made = block(inputs, width * 2**number, 2 if number and not place else 1)
-                made.downsample, inputs = shortcut_for(made, option), made.out_channels
-                stage.append(made)
-            self.add_module(f"layer{number + 1}", nn.Sequential(*stage))
-        if issubclass(block, PreAct):
-            for one in self.blocks():
-                one.activated = one.in_channels != one.out_channels
-            self.blocks()[0].activated = True
-            self.norm = nn.BatchNorm2d(inputs)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(inputs, num_classes)
+    def _check_input(self, x: Tensor) -> None:
+        """Left to the first convolution."""
 
-    def remade(self, **changes: Any) -> "Net":
-        return Net(**{**self.made, **changes})
 
-    def stages(self) -> list[Any]:
-        return [self.get_submodule(f"layer{number + 1}") for number in range(len(self.made["layers"]))]
+def remade(**changes: Any) -> Mutation:
+    """Another net, from other arguments."""
+    return lambda net: Net(**{**vars(net.config), **changes})
 
-    def blocks(self) -> list[Any]:
-        return [block for stage in self.stages() for block in stage]
 
-    def stem(self, x: Tensor) -> Tensor:
-        return self.maxpool(relu(self.bn1(self.conv1(x))) if hasattr(self, "bn1") else self.conv1(x))
-
-    def head(self, x: Tensor) -> Tensor:
-        x = relu(self.norm(x)) if hasattr(self, "norm") else x
-        return self.fc(self.avgpool(x).flatten(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(nn.Sequential(*self.stages())(self.stem(x)))
+def conv(kernel: int, in_channels: int, out_channels: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
 
 
 # Mutations
@@ -286,16 +176,10 @@ def swapped(c: nn.Conv2d) -> nn.Conv2d:
     return nn.Conv2d(c.out_channels, c.in_channels, c.kernel_size, c.stride, c.padding, bias=False)  # type: ignore
 
 
-def norms(**values: Any) -> Mutation:
-    """Other settings of every batch norm."""
-
-    def mutate(module: nn.Module) -> None:
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                for name, value in values.items():
-                    setattr(part, name, value)
-
-    return mutate
+def without_gamma(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.weight = part.bias = None  # type: ignore[assignment]
 
 
 def learned_scale(formula: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Mutation:
@@ -326,11 +210,6 @@ def extra_convolution(block: Any) -> None:
     block.residual = lambda x: block.bn3(block.conv3(relu(branch(x))))
 
 
-def dropped(*names: str, branch: Callable[[Any, Tensor], Tensor]) -> Mutation:
-    """Layers that are gone, and the branch that is left."""
-    return both(drops(*names), inside(branch))
-
-
 FACTORS = (0.5, 0.1, 0.9, 0.2, 0.25, 0.3, 1 / 3, 0.7, sqrt(0.5), 0.8)
 RATES = (0.5, 0.2, 0.1, 0.3, 0.05, 0.15, 0.25, 0.4)
 
@@ -345,85 +224,67 @@ def drops_shortcut(p: float) -> Mutation:
 
 def downsampled_first(block: Any) -> None:
     """x is overwritten by its shortcut before the branch gets it."""
-    if isinstance(block.downsample, nn.Identity):
-        return
-    computes(lambda b, x: relu(b.residual(s := b.shortcut(x)) + s))(block)
+    if not isinstance(block.downsample, (nn.Identity, IdentityShortcut)):
+        computes(lambda b, x: relu(b.residual(s := b.shortcut(x)) + s))(block)
 
 
 # fmt: off
 ADDITION = Slips(  # around the plus of a V1 block
-    slip("relu-before-add", "You apply ReLU to the residual before the addition. The block can then only add, never "
-         "take away: on the probe input {below_yours} of the outputs fell below the input, in the reference "
-         "{below_right}. He et al. 2016 (figure 4c) measured the price: 6.61 % → 7.84 % error. Look at the last line "
-         "of forward: where does the activation go?",
+    slip("relu-before-add", "The residual passes a ReLU before the addition, so the block can only add, never take "
+         "away: on the probe input {below_yours} of the outputs fell below the input, in the reference {below_right}.",
          adds(lambda f, s: relu(relu(f) + s))),
-    together("relu-before-add", "no-relu-after", wrong=[
-         adds(lambda f, s: relu(f) + s)]),
-    slip("no-relu-after", "There is no ReLU after the addition. In V1 the sum goes through one: here {negative_yours} "
-         "of the outputs are negative, in the reference {negative_right}.",
+    together("relu-before-add", "no-relu-after", wrong=[adds(lambda f, s: relu(f) + s)]),
+    slip("no-relu-after", "There is no ReLU after the addition: {negative_yours} of the outputs are negative.",
          adds(lambda f, s: f + s)),
     slip("no-shortcut", "Nothing is added: this is the plain block. Where is the `+ x`?",
          adds(lambda f, s: relu(f))),
-    together("no-shortcut", "no-relu-after", wrong=[
-         adds(lambda f, s: f)]),
-    slip("relu-on-shortcut", "The shortcut passes through a ReLU before the addition. Then negative values are lost on "
-         "the path that should carry everything.",
+    together("no-shortcut", "no-relu-after", wrong=[adds(lambda f, s: f)]),
+    slip("relu-on-shortcut", "The shortcut passes through a ReLU, which takes away the negative values of x.",
          adds(lambda f, s: relu(f + relu(s)))),
-    slip("subtracts", "You subtract where the block adds. H(x) − x is what F has to *learn*; what the block *computes* "
-         "is F(x) + x.",
+    slip("subtracts", "You subtract where the block adds. F has to *learn* H(x) − x; the block computes F(x) + x.",
          adds(lambda f, s: relu(f - s)), adds(lambda f, s: relu(s - f))),
-    slip("multiplies", "You multiply the two branches. The block adds them: a gate is a different idea (He et al. "
-         "2016, section 3.1).",
+    slip("multiplies", "You multiply the two branches. The block adds them.",
          adds(lambda f, s: relu(f * s))),
-    slip("concatenates", "You put the branches side by side. DenseNet concatenates; ResNet adds, so the number of "
-         "channels stays.",
+    slip("concatenates", "You put the branches side by side, as DenseNet does. ResNet adds them.",
          adds(lambda f, s: relu(torch.cat([f, s], 1))), adds(lambda f, s: relu(torch.cat([s, f], 1)))),
-    slip("learned-scale", "There is a learnable factor on a branch. The paper adds F(x) as it is; such factors came "
-         "later (Fixup, SkipInit).",
+    slip("learned-scale", "There is a learnable factor on a branch. The paper adds F(x) as it is.",
          learned_scale(lambda f, s, k: k * f + s), learned_scale(lambda f, s, k: f + k * s)),
-    slip("dropout-on-shortcut", "There is dropout on the shortcut. It blocks the one path that should always be open; "
-         "He et al. 2016 (table 1) could not train with it.",
-         *[drops_shortcut(p) for p in RATES]),
-    slip("adds-itself", "The residual is added to itself, and x is lost: `out += out`, or a name that was overwritten. "
-         "Keep x under its own name until the addition.",
+    slip("dropout-on-shortcut", "There is dropout on the shortcut, the one path that should always be open.",
+         *map(drops_shortcut, RATES)),
+    slip("adds-itself", "The residual is added to itself, and x is lost. Keep x under its own name until the addition.",
          adds(lambda f, s: relu(2 * f)), adds(lambda f, s: 2 * relu(f))),
     together("adds-itself", "no-relu-after", wrong=[adds(lambda f, s: 2 * f)]),
-    slip("adds-x-twice", "x is added twice. Once is enough: with 2x the signal doubles in every block.",
+    slip("adds-x-twice", "x is added twice: with 2x the signal doubles in every block.",
          weighted(1, 2), adds(lambda f, s: relu(f + s) + s)),
-    slip("scaled-shortcut", "The shortcut is scaled. Through L blocks the factor becomes its L-th power: it dies out "
-         "or explodes. He et al. 2016 (table 1): 6.61 % → 12.35 % with 0.5.",
+    slip("scaled-shortcut", "The shortcut is scaled: through L blocks the factor becomes its L-th power. Add x as it "
+         "is (He et al. 2016, table 1: 6.61 % → 12.35 % error with 0.5).",
          *[weighted(1, k) for k in FACTORS]),
     slip("scaled-residual", "The residual is scaled. The paper adds F(x) as it is.",
          *[weighted(k, 1) for k in (2, *FACTORS)]),
-    slip("scaled-sum", "The sum is scaled, and with it the shortcut. Through L blocks the factor becomes its L-th "
-         "power. Add without a factor.",
+    slip("scaled-sum", "The sum is scaled, and with it the shortcut. Add without a factor.",
          *[weighted(k, k) for k in (2, *FACTORS)]),
-    slip("norm-on-shortcut", "There is a batch norm on the shortcut of a block that keeps its shape: {off} parameters. "
-         "x should pass unchanged.",
+    slip("norm-on-shortcut", "There is a batch norm on the shortcut: {off} parameters. x should pass unchanged.",
          norm_on_shortcut),
 )
 LAYERS = Slips(  # in any block with conv1, bn1, conv2, bn2, …
-    slip("no-norm", "The batch norms are missing. Each convolution is followed by one; without them the variance "
-         "doubles from block to block.",
+    slip("no-norm", "The batch norms are missing. Each convolution is followed by one.",
          drops("bn1", "bn2", "bn3"), drops("bn1", "bn2")),
     slip("no-norm-first", "The first batch norm is missing. Each convolution is followed by one.",
          drops("bn1")),
     slip("shared-convolution", "One convolution does the work of two. Each layer needs its own weights.",
          shares("conv1", "conv2")),
-    slip("shared-norm", "One batch norm serves two convolutions. Its running statistics then mix two signals, and eval "
-         "mode goes wrong. Each convolution needs its own.",
+    slip("shared-norm", "One batch norm serves two convolutions, so its running statistics mix two signals.",
          shares("bn1", "bn2")),
     slip("norm-without-gamma", "The batch norms have no γ and β: {off} parameters. Leave out affine=False.",
-         norms(weight=None, bias=None)),
-    slip("pools-for-stride", "A pool shrinks the image before the convolutions. In the paper the convolution itself "
-         "strides.",
+         without_gamma),
+    slip("pools-for-stride", "A pool shrinks the image before the convolutions. The convolution itself should stride.",
          pooled(max_pool2d), pooled(avg_pool2d)),
-    slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it subtracts the mean and "
-         "the bias with it, so it learns nothing. Use bias=False.",
+    slip("conv-bias", "A convolution keeps its bias: {off} parameters. The batch norm after it cancels the bias, so "
+         "use bias=False.",
          biased(), *[biased(*names) for names in (("conv1", "conv2", "conv3"), ("conv1", "conv2"), ("conv1",),
                                                   ("conv2",), ("conv3",))]),
-    slip("swapped-channels", "A convolution's numbers of channels are swapped: nn.Conv2d(in, out, …) takes the "
-         "channels that come first.",
+    slip("swapped-channels", "A convolution's channels are swapped: nn.Conv2d(in, out, …) takes those of its input "
+         "first.",
          replaces(conv1=swapped)),
 )
 CONVS_3X3 = Slips(  # where conv1 and conv2 are 3×3
@@ -434,13 +295,11 @@ CONVS_3X3 = Slips(  # where conv1 and conv2 are 3×3
          replaces(conv1=resized(5, 2), conv2=resized(5, 2))),
     slip("stride-on-both", "The stride sits on more than one convolution, so the image is shrunk twice.",
          strides("conv1", "conv2")),
-    slip("stride-on-second", "The stride sits on the second convolution. In the paper the first one strides, and the "
-         "second works on the small image.",
+    slip("stride-on-second", "The stride sits on the second convolution. In the paper the first one strides.",
          strides("conv2")),
     slip("no-stride", "The stride is not used: the image keeps its size. Which convolution should get it?",
          strides()),
-    slip("channels-not-updated", "The second convolution takes in_channels. After the first one there are `channels` "
-         "of them.",
+    slip("channels-not-updated", "The second convolution takes in_channels; the first one returns `channels` of them.",
          inputs_again),
 )
 BASIC = Slips(  # in a V1 block of two 3×3 convolutions
@@ -452,17 +311,29 @@ BASIC = Slips(  # in a V1 block of two 3×3 convolutions
          "convolution in V1, before one in V2.",
          inside(lambda b, x: b.bn2(b.conv2(b.bn1(relu(b.conv1(x)))))),
          inside(lambda b, x: b.bn2(relu(b.conv2(b.bn1(relu(b.conv1(x)))))))),
-    slip("no-norm-last", "The last batch norm is missing. It keeps the size of F(x) in check before the addition.",
+    slip("no-norm-last", "The last batch norm is missing. Each convolution is followed by one.",
          drops("bn2")),
-    slip("one-convolution", "There is only one convolution. A block has two; with one, F is linear in x up to its "
-         "ReLU, and He et al. saw no gain (section 3.2).",
-         dropped("conv2", "bn2", branch=lambda b, x: b.bn1(b.conv1(x))),
-         dropped("conv2", "bn2", branch=lambda b, x: relu(b.bn1(b.conv1(x))))),
+    slip("one-convolution", "There is only one convolution. A block has two.",
+         both(drops("conv2", "bn2"), inside(lambda b, x: b.bn1(b.conv1(x)))),
+         both(drops("conv2", "bn2"), inside(lambda b, x: relu(b.bn1(b.conv1(x)))))),
     slip("extra-convolution", "There is one convolution too many: {off} parameters. A block has two.",
          extra_convolution),
 )
 
 
+def middle(b: Any, x: Tensor, taken: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """A block whose shortcut starts after the first convolution: `taken` makes it of (conv1(x), its norm)."""
+    first = b.conv1(x)
+    normed = b.bn1(first)
+    return relu(b.bn2(b.conv2(relu(normed))) + taken(first, normed))
+
+
+MIDDLE = Slips(  # in a block whose shortcut is x itself
+    slip("adds-middle", "What you add is not x: the signal between the convolutions has taken its name.",
+         computes(lambda b, x: middle(b, x, lambda first, normed: relu(normed))),
+         computes(lambda b, x: middle(b, x, lambda first, normed: normed)),
+         computes(lambda b, x: middle(b, x, lambda first, normed: first))),
+)
 # Mistakes that a block which keeps the shape cannot make
 CHANGES_OF_SHAPE = (
     "channels-not-updated", "no-stride", "pools-for-stride", "stride-on-both", "stride-on-second", "swapped-channels"
@@ -470,26 +341,39 @@ CHANGES_OF_SHAPE = (
 # fmt: on
 
 
+# Nets
+
+
 def in_all_blocks(mutation: Mutation) -> Mutation:
     """The same mistake in every block of a net or stage."""
 
     def mutate_all(net: Any) -> None:
         for part in list(net.modules()):
-            if isinstance(part, Basic):
+            if isinstance(part, Open):
                 mutation(part)
 
     return mutate_all
 
 
-# Nets
+def with_shortcut(option: str | None) -> Mutation:
+    """Every block has the shortcut of an option of the paper."""
+    return in_all_blocks(lambda block: setattr(block, "downsample", block.make_shortcut(option)))
 
 
 def set_stride(block: Any, stride: int) -> None:
     (block.conv2 if isinstance(block, Bottle) else block.conv1).stride = (stride, stride)
     if isinstance(block.downsample, ProjectionShortcut):
         block.downsample[0].stride = (stride, stride)  # type: ignore[assignment]
-    elif isinstance(block.downsample, ZeroPadShortcut) or (isinstance(block.downsample, nn.Identity) and stride > 1):
+    elif isinstance(block.downsample, ZeroPadShortcut) or (block.downsample is not None and stride > 1):
         block.downsample = ZeroPadShortcut(block.in_channels, block.out_channels, stride)
+
+
+def restride(net: Any, block: Any, stride: int) -> None:
+    """Another stride of a block, with the shortcut that its net's option gives it then."""
+    block.stride = stride
+    if isinstance(block.downsample, IdentityShortcut):
+        block.downsample = block.make_shortcut(net.config.shortcut)
+    set_stride(block, stride)
 
 
 def stage_strides(*strides: int) -> Mutation:
@@ -497,56 +381,34 @@ def stage_strides(*strides: int) -> Mutation:
 
     def mutate(net: Any) -> None:
         for stage, stride in zip(net.stages(), strides, strict=True):
-            first = stage[0]
-            first.stride = stride
-            if isinstance(first.downsample, nn.Identity):
-                first.downsample = shortcut_for(first, net.made["option"])
-            set_stride(first, stride)
+            restride(net, stage[0], stride)
 
     return mutate
 
 
 def wrong_strides(stages: int) -> Slips:
     """All wrong strides of so many stages, under their names."""
-    first = (2, *(1,) * (stages - 1))
-    right = (1, *(2,) * (stages - 1))
-    named = ((1,) * stages, (2,) * stages, first, right)
+    ones, twos = (1,) * stages, (2,) * stages
+    first, right = (2, *ones[1:]), (1, *twos[1:])
+    others = [s for s in product((1, 2), repeat=stages) if s not in (ones, twos, first, right)]
+    # fmt: off
     return Slips(
-        slip(
-            "no-stage-strides",
-            "No stage strides. Every stage except the first halves the image.",
-            stage_strides(*(1,) * stages),
-        ),
-        slip(
-            "every-stage-strides",
-            "Every stage strides. The first does not: it works on the image as the stem leaves it.",
-            stage_strides(*(2,) * stages),
-        ),
-        slip(
-            "only-the-first-strides",
-            "The first stage strides and the later ones do not. The first works on the image as the stem leaves it, "
-            "and every later one halves it again.",
-            stage_strides(*first),
-        ),
-        slip(
-            "a-stage-strides-wrongly",
-            "A stage has the wrong stride. The first has 1, every later one 2.",
-            *[stage_strides(*s) for s in product((1, 2), repeat=stages) if s not in named],
-        ),
+        slip("no-stage-strides", "No stage strides. Every stage except the first halves the image.",
+             stage_strides(*ones)),
+        slip("every-stage-strides", "Every stage strides. The first works on the image as the stem leaves it.",
+             stage_strides(*twos)),
+        slip("only-the-first-strides", "The first stage strides and the later ones do not: it is the other way round.",
+             stage_strides(*first)),
+        slip("a-stage-strides-wrongly", "A stage has the wrong stride. The first has 1, every later one 2.",
+             *[stage_strides(*wrong) for wrong in others]),
     )
+    # fmt: on
 
 
 def every_block_strides(net: Any) -> None:
     for stage in net.stages()[1:]:
         for block in stage:
-            if isinstance(block.downsample, nn.Identity):
-                block.downsample = shortcut_for(_with_stride(block), net.made["option"])
-            set_stride(block, 2)
-
-
-def _with_stride(block: Any) -> Any:
-    block.stride = 2
-    return block
+            restride(net, block, 2)
 
 
 def another_block(more: int, *stages: int) -> Mutation:
@@ -555,9 +417,8 @@ def another_block(more: int, *stages: int) -> Mutation:
     def mutate(net: Any) -> None:
         for stage in (net.stages()[number] for number in stages):
             if more > 0:
-                new = type(stage[0])(stage[-1].out_channels, stage[-1].channels)
-                new.downsample = shortcut_for(new, net.made["option"])
-                stage.append(new)
+                last = stage[-1]
+                stage.append(type(last)(last.out_channels, last.channels, shortcut=net.config.shortcut))
             elif len(stage) > 1:
                 del stage[-1]
 
@@ -595,26 +456,15 @@ def projections(make: Callable[[Any, Any], nn.Module]) -> Mutation:
     return in_all_blocks(mutate)
 
 
-def with_shortcut(option: str | None) -> Mutation:
-    return in_all_blocks(lambda block: setattr(block, "downsample", shortcut_for(block, option)))
-
-
-def remade(**changes: Any) -> Mutation:
-    """Another net, from other arguments."""
-    return lambda net: net.remade(**changes)
-
-
 def conv_and_norm(conv: nn.Conv2d) -> nn.Module:
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))
 
 
 # fmt: off
 HEADS = Slips(
-    slip("ends-in-softmax", "The net ends in a softmax. It should return logits: the cross-entropy has a softmax "
-         "inside.",
+    slip("ends-in-softmax", "The net ends in a softmax. Return logits: the cross-entropy has a softmax inside.",
          ends_with(lambda net, x: Net.head(net, x).softmax(1))),
-    slip("max-pool-at-the-end", "The classifier gets the maximum of each channel. It should get the mean: global "
-         "*average* pooling.",
+    slip("max-pool-at-the-end", "The classifier gets the maximum of each channel. It should get the mean.",
          ends_with(lambda net, x: net.fc(adaptive_max_pool2d(x, 1).flatten(1)))),
     slip("relu-at-the-end", "A ReLU follows the classifier. Logits may be negative.",
          ends_with(lambda net, x: relu(Net.head(net, x)))),
