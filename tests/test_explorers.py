@@ -11,6 +11,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -463,15 +464,18 @@ def test_recorded_agreement_shows_what_lessons_02_and_03_say() -> None:
     def first_over_last(found: dict) -> float:
         return found["norms"][0] / found["norms"][-1]
 
+    def scale_free(found: dict) -> float:
+        return found["scale_free"][0] / found["scale_free"][-1]
+
     for depth in (20, 56):
         for measure in (neighbours, batches):
             assert min(seeds("residual", depth, 0, measure)) > max(seeds("plain", depth, 0, measure))
         assert max(seeds("plain", depth, 60, batches)) > min(seeds("residual", depth, 60, batches))  # no more
-        assert min(seeds("residual", depth, 60, neighbours)) > max(seeds("plain", depth, 60, neighbours))
-    at_the_end = seeds("plain", 56, 149, first_over_last)
-    assert round(1 / min(at_the_end)) == 46 and round(1 / max(at_the_end)) == 2
-    assert max(seeds("plain", 110, 149, first_over_last)) < 1e-3
-    assert [round(value, 2) for value in sorted(seeds("plain", 56, 149, neighbours))[::4]] == [0.06, 0.55]
+        assert mean(seeds("residual", depth, 60, neighbours)) > mean(seeds("plain", depth, 60, neighbours))
+    assert min(seeds("residual", 56, 149, neighbours)) > max(seeds("plain", 56, 149, neighbours))
+    assert max(seeds("plain", 56, 149, first_over_last)) < 0.5
+    assert 0.1 < min(seeds("plain", 56, 149, scale_free)) and max(seeds("plain", 56, 149, scale_free)) < 6
+    assert max(seeds("plain", 110, 149, scale_free)) < 0.01  # there the signal is small, too
 
 
 def test_recorded_flow_shows_what_lesson_02_says() -> None:

@@ -41,7 +41,7 @@ COMMON = {
     # returned
     "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
     "prints": "It prints its result and returns None. Use `return`: what is printed cannot be used.",
-    "returns-callable": "It returns something to call ({got}) instead of a value. Call it and return the result.",
+    "returns-callable": "It returns something to call ({got}) where a value is wanted.",
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
     "odd-tensor": "It returns a tensor that the check cannot calculate with: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",

@@ -38,9 +38,14 @@ def has_shortcut(*wrong: Mutation) -> Slip:
     return slip("has-shortcut", "There is a shortcut. The plain block is the same without: nothing is added.", *wrong)
 
 
+class PlainBlock(Basic):
+    def __init__(self, in_channels: int, channels: int, stride: int = 1):
+        super().__init__(in_channels, channels, stride=stride, shortcut=None)
+
+
 plain_block = ModuleExercise(
     "PlainBlock(in_channels, channels, stride=1)",
-    reference=lambda in_channels, channels, stride=1: Basic(in_channels, channels, stride=stride, shortcut=None),
+    reference=PlainBlock,
     cases=[Case((4, 6, 2), (4, 4, 9, 8)), Case((5, 5, 1), (4, 5, 7, 6)), Case((6, 3), (1, 6, 6, 5)),
            Case((3, 4, 3), (2, 3, 8, 7))],
     slips=[

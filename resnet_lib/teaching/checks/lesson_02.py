@@ -104,7 +104,9 @@ conv_gradients = Exercise(
              of_weights(chosen=nn.Module.parameters),
              of_weights(chosen=lambda m: [p for p in m.parameters() if p.ndim > 1]),
              of_weights(chosen=lambda m: [p for name, p in m.named_parameters() if name.endswith("weight")])),
-        slip("stem-only", "`children()` does not look inside blocks.", of_weights(chosen=lambda m: [m.conv1.weight])),
+        slip("stem-only", "Only the first convolution is there: a `return` in the loop, or `children()`, which "
+             "does not look inside blocks?",
+             of_weights(chosen=lambda m: [m.conv1.weight])),
         slip("old-gradients", "It is right for a net without gradients. The last one had some, and `backward` adds to "
              "them. Clear them first, or use torch.autograd.grad.",
              with_old_gradients),

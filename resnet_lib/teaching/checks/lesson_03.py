@@ -19,7 +19,7 @@ PLUS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {  # formulas of (F(
     "relu-on-shortcut": [lambda f, x: f + relu(x)],
     "subtracts": [lambda f, x: f - x, lambda f, x: x - f],
     "multiplies": [lambda f, x: f * x],
-    "concatenates": [lambda f, x, axis=axis: torch.cat([f, x], axis) for axis in (0, 1)],  # type: ignore[misc]
+    "concatenates": [lambda f, x, axis=axis: torch.cat([f, x], axis) for axis in (0, 1)],
     "adds-itself": [lambda f, x: 2 * f],
     "adds-x-twice": [lambda f, x: f + 2 * x],
     "scaled-shortcut": [lambda f, x: f + 0.5 * x],

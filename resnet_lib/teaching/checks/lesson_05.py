@@ -178,7 +178,7 @@ def projected(make: Callable[[nn.Conv2d], nn.Module]) -> Mutation:
 
     def mutate(block: Any) -> None:
         if isinstance(block.downsample, ProjectionShortcut):
-            block.downsample = make(block.downsample[0])  # type: ignore[arg-type]
+            block.downsample = make(block.downsample[0])
 
     return mutate
 

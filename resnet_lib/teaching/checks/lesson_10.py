@@ -166,6 +166,7 @@ first_difference = Exercise(
         pair(("bn1", one_value), ("fc", lambda x: 9 * x)),
         pair(("conv1", lambda x: x - 0.01), ("fc", lambda x: 9 * x)),
         pair(("bn1", lambda x: x - 5), ("fc", lambda x: 9 * x)),
+        pair(("bn1", lambda x: x + 5), ("fc", lambda x: 9 * x)),
         pair(("layer1", lambda x: 1.5 * x), scale=1e-5),
         pair(scale=1e5),
         pair(("layer1.0", one_value), shift=-9),
@@ -183,6 +184,7 @@ first_difference.slip("too-wide", "The limit is too wide: 0.1 % is 0.001.",
     judging(partial(farther, 0.1, 0)), judging(partial(farther, 0.01, 0)))
 first_difference.slip("signed", "A sign is in the way. Take .abs() of the difference, and of theirs, before .max().",
     judging(lambda wanted, given: (given - wanted).max() > 1e-3 * wanted.abs().max()),
+    judging(lambda wanted, given: (wanted - given).max() > 1e-3 * wanted.abs().max()),
     judging(lambda wanted, given: (given - wanted).abs().max() > 1e-3 * wanted.max()))
 first_difference.slip("mean", "You compare means, in which one wrong pixel disappears. Take the largest difference.",
     judging(lambda wanted, given: (given - wanted).abs().mean() > 1e-3 * wanted.abs().mean()),

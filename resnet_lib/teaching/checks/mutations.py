@@ -173,7 +173,7 @@ def swapped(c: nn.Conv2d) -> nn.Conv2d:
     """A convolution whose numbers of channels change places."""
     if c.in_channels == c.out_channels:
         raise ValueError("nothing to swap")
-    return nn.Conv2d(c.out_channels, c.in_channels, c.kernel_size, c.stride, c.padding, bias=False)  # type: ignore
+    return nn.Conv2d(c.out_channels, c.in_channels, c.kernel_size, c.stride, c.padding, bias=False)
 
 
 def without_gamma(module: nn.Module) -> None:
