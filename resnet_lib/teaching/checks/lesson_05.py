@@ -231,7 +231,7 @@ strided_block = ModuleExercise(
     reference=lambda in_channels, channels, stride=1: Basic(in_channels, channels, stride=stride),
     cases=[Case((4, 6, 2), (3, 4, 8, 6)), Case((5, 5), (2, 5, 6, 7)), Case((3, 5, 1), (2, 3, 5, 6)),
            Case((4, 4, 2), (1, 4, 7, 8))],
-    slips=BLOCK,
+    slips=BLOCK.saying(no_stride="A stride is missing: the first convolution and the projection both take it."),
 )
 
 
