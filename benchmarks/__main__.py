@@ -1,6 +1,6 @@
 """`python -m benchmarks NAME [options]`: figures that are timed or weighed. A NAME is a module in this folder.
 
-With `--record` what a benchmark prints is kept in docs/speed/NAME.txt, for the page docs/speed.md.
+With `--record` and no other option, what a benchmark prints is kept in docs/speed/NAME.txt, for docs/speed.md.
 """
 
 import sys
@@ -35,8 +35,11 @@ def main(argv: list[str]) -> int:
     run = import_module(f"benchmarks.{name}").main
     if "--record" not in options or name == "run_lessons":  # whose own --record keeps more than it prints
         return run(options) or 0
+    if options != ["--record"]:  # the page shows a whole benchmark, on a CPU
+        print("--record keeps the table of a whole run on a CPU: give no other option", file=sys.stderr)
+        return 2
     with redirect_stdout(Twice()) as printed:
-        failed = run([option for option in options if option != "--record"])
+        failed = run([])
     if not failed:
         (KEPT / f"{name}.txt").write_text(printed.getvalue(), encoding="utf-8")
     return failed or 0

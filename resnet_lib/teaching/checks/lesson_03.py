@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 from resnet_lib.models.blocks import BasicBlock
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.teaching.checking import Case, Exercise, ModuleExercise, call, noise, slip
-from resnet_lib.teaching.checks.mutations import ADDITION, BASIC, CHANGES_OF_SHAPE, Basic, computes
+from resnet_lib.teaching.checks.mutations import ADDITION, BASIC, CHANGES_OF_SHAPE, MIDDLE, Basic, computes
 
 # fmt: off
 PLUS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {  # formulas of (F(x), x) for mistakes of the block
@@ -48,17 +48,6 @@ residual_sum = Exercise(
 )
 
 
-def middle(taken: Callable[[Tensor, Tensor], Tensor]) -> Any:
-    """A block whose shortcut starts after the first convolution: `taken` makes it of (conv1(x), its norm)."""
-
-    def forward(b: Any, x: Tensor) -> Tensor:
-        first = b.conv1(x)
-        normed = b.bn1(first)
-        return relu(b.bn2(b.conv2(relu(normed))) + taken(first, normed))
-
-    return computes(forward)
-
-
 basic_block = ModuleExercise(
     "BasicBlock(in_channels, channels)",
     reference=lambda in_channels, channels: Basic(in_channels, channels, shortcut=nn.Identity()),
@@ -66,9 +55,8 @@ basic_block = ModuleExercise(
     slips=[
         *ADDITION,
         *BASIC.without(*CHANGES_OF_SHAPE),
-        slip("adds-middle", "What you add is not x: the name was overwritten by the signal between the convolutions.",
-             *map(middle, (lambda first, normed: relu(normed), lambda first, normed: normed,
-                           lambda first, normed: first))),
+        *MIDDLE.saying(adds_middle="What you add is not x: the name was overwritten by the signal between the "
+                       "convolutions."),
         slip("shortcut-each", "There is a shortcut around each convolution. The block has one, around both.",
              computes(lambda b, x: relu(b.bn2(b.conv2(y := relu(b.bn1(b.conv1(x)) + x))) + y))),
         slip("norm-after-add", "The last batch norm comes after the addition, so it changes the shortcut too.",
