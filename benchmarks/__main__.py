@@ -1,6 +1,7 @@
 """`python -m benchmarks NAME [options]`: figures that are timed or weighed. A NAME is a module in this folder.
 
-With `--record` and no other option, what a benchmark prints is kept in docs/speed/NAME.txt, for docs/speed.md.
+With `--record`, what a benchmark prints is kept in docs/speed/NAME.txt, for docs/speed.md, and with
+`--device cuda --record` in docs/speed/NAME-cuda.txt.
 """
 
 import sys
@@ -35,13 +36,14 @@ def main(argv: list[str]) -> int:
     run = import_module(f"benchmarks.{name}").main
     if "--record" not in options or name == "run_lessons":  # whose own --record keeps more than it prints
         return run(options) or 0
-    if options != ["--record"]:  # the page shows a whole benchmark, on a CPU
-        print("--record keeps the table of a whole run on a CPU: give no other option", file=sys.stderr)
+    options.remove("--record")
+    if options not in ([], ["--device", "cuda"]):
+        print("--record keeps the table of a whole run: no other option but --device cuda", file=sys.stderr)
         return 2
     with redirect_stdout(Twice()) as printed:
-        failed = run([])
+        failed = run(options)
     if not failed:
-        (KEPT / f"{name}.txt").write_text(printed.getvalue(), encoding="utf-8")
+        (KEPT / f"{name}{'-cuda' if options else ''}.txt").write_text(printed.getvalue(), encoding="utf-8")
     return failed or 0
 
 

@@ -25,7 +25,7 @@ from resnet_lib.experiments.workers import side_by_side
 from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.training.batches import batches
 from resnet_lib.training.devices import keep_freed_memory
-from resnet_lib.training.loop import Recipe, seeded, train
+from resnet_lib.training.loop import READ_EVERY, Recipe, seeded, train
 
 CASES = {  # name: depth, width, image size, batch
     "resnet-20, 32×32": (20, 16, 32, 128),
@@ -203,8 +203,8 @@ def table(columns: dict[str, dict[str, str]]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks training", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="default: 20; on a GPU 50, after which our loop reads its losses")
+    parser.add_argument("--pairs", type=int, help="default: 5; on a GPU 3")
     parser.add_argument("--only", choices=("plain", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--case", choices={**CASES, **ON_CUDA}, help="one of the nets; default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -217,13 +217,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("--device cuda: PyTorch sees no GPU here", file=sys.stderr)
         return 1
     cases, measured = (ON_CUDA, column_on_cuda) if on_cuda else (CASES, column)
+    steps, pairs = options.steps or (READ_EVERY if on_cuda else 20), options.pairs or (3 if on_cuda else 5)
     columns = {}
     for case in [options.case] if options.case else cases:
         print(f"measuring {case}", file=sys.stderr)
-        columns[case] = measured(case, options.steps, options.pairs)
+        columns[case] = measured(case, steps, pairs)
     where = torch.cuda.get_device_name() if on_cuda else f"{torch.get_num_threads()} threads"
     machine = f"{platform.system()} {platform.machine()}, {where}, torch {torch.__version__}"
-    print(f"{table(columns)}\n\n{machine}; medians of {options.pairs} pairs of {options.steps} steps.")
+    print(f"{table(columns)}\n\n{machine}; medians of {pairs} pairs of {steps} steps.")
     return 0
 
 

@@ -107,7 +107,8 @@ def run_unit(
     came_from = origin(f"python -m resnet_lib experiment {experiment.name} --nets {net.name} --seeds {seed}")
     came_from |= {
         "data_sha256": hashlib.sha256(data.images.numpy().tobytes()).hexdigest(),
-        "device": device_of(model).type,
+        "device": (device := device_of(model).type),
+        **({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
         "seconds": round(history.seconds, 1),
     }
     content = {"experiment": experiment.name, **identity, "provenance": came_from}
