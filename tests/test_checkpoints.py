@@ -103,6 +103,14 @@ def test_damaged_checkpoint_is_refused_and_the_one_before_is_used(
     assert_same(contents(tmp_path / "again.safetensors"), uninterrupted)
 
 
+def test_momentum_comes_back_laid_out_as_its_parameter(half_way: Path) -> None:
+    """Fused SGD, which a GPU gets, refuses anything else; safetensors keeps no layout."""
+    run = resume_child.fresh_run()
+    CheckpointFolder(half_way, resume_child.IDENTITY).restore(run)
+    states = run.optimizer.state
+    assert states and all(states[p]["momentum_buffer"].stride() == p.stride() for p in states)
+
+
 def test_another_run_is_refused(half_way: Path) -> None:
     with pytest.raises(ValueError, match="holds another run"):
         CheckpointFolder(half_way, {**resume_child.IDENTITY, "seed": 4}).restore(resume_child.fresh_run())
