@@ -29,16 +29,17 @@ LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLOORS = ("models", "data", "training", "probes", "experiments", "widgets")
 
 CONTROLS = (
-    *("live-degradation", "live-peak-0.01", "live-peak-0.03", "live-peak-0.3", "near-identity", "near-identity-adamw"),
-    *(
-        "without-norm-0.03",
-        "without-norm-0.1",
-        "without-norm-0.3",
-        "shortcut-options",
-        "order-live",
-        "order-peak-0.03",
-        "order-peak-0.3",
-    ),
+    "live-degradation", "live-peak-0.01", "live-peak-0.03", "live-peak-0.3", "near-identity", "near-identity-adamw",
+    "without-norm-0.03", "without-norm-0.1", "without-norm-0.3", "shortcut-options", "order-live", "order-peak-0.03",
+    "order-peak-0.3",
+)  # fmt: skip
+LONG_CONTROLS = (  # what was done, the experiment, the net
+    ("plain, He's start, peak 0.1", "degradation-sweep", "plain-{}"),
+    ("plain, peak 0.03", "sweep-peak-0.03", "plain-{}"),
+    ("plain, peak 0.01", "sweep-peak-0.01", "plain-{}"),
+    ("plain, the paper's schedule, warmed up", "sweep-warm-up", "plain-{}"),
+    ("plain, from the identity plus 0.1 times He's weights, peak 0.1", "near-identity-sweep", "plain-{}-0.1"),
+    ("residual, peak 0.1", "degradation-sweep", "residual-{}"),
 )
 
 # For the plan of a classroom. JupyterLab's server took 119 MB with one lesson open (resident, Linux).
@@ -156,6 +157,19 @@ def controls_table() -> str:
     return "\n".join(rows)
 
 
+def long_controls_table() -> str:
+    """Training error of the long recipe at its end, in %, of deep plain nets at other rates, from another start."""
+    rows = ["| | 56 layers | 110 layers |", "|---|---|---|"]
+    for words, name, net in LONG_CONTROLS:
+        cells = []
+        for depth in (56, 110):
+            runs = [run for run in rl.load_records(name) if run.net == net.format(depth)]
+            errors = [100 * run.history.epochs[-1].train_error for run in runs]
+            cells.append(f"{mean(errors):.1f} ({min(errors):.1f} to {max(errors):.1f}), {len(errors)}")
+        rows.append(f"| {words} (`{name}`) | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def written(value: float, form: str) -> str:
     """form "f": two decimals. "e": two digits, as a power of ten where it is far from 1."""
     if form == "f":
@@ -243,6 +257,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {  # the blocks of each page
     ROOT / "docs" / "training.md": {
         "agreement": agreement_tables,
         "controls": controls_table,
+        "long controls": long_controls_table,
     },
     ROOT / "docs" / "speed.md": {
         "training": lambda: printed("training"),
