@@ -115,11 +115,11 @@ def agreement_tables() -> str:
         return found["batches"][1]
 
     sizes = {f"first gradient / last, step {step}": (step, first_over_last, "e") for step in ("0", "20", "149")}
-    products = {f"the same of ‖g‖ · ‖w‖, step {step}": (step, scale_free, "e") for step in ("0", "20", "149")}
+    products = {f"‖g‖ · ‖w‖, first / last, step {step}": (step, scale_free, "e") for step in ("0", "20", "149")}
     agreement = {
         f"{what}, step {step}": (step, measure, "f")
         for what, measure, steps in (
-            ("neighbours alike", neighbours, ("0", "149")),
+            ("correlation of neighbours", neighbours, ("0", "149")),
             ("two batches agree, middle block", batches, ("0", "60")),
         )
         for step in steps
