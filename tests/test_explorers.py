@@ -272,13 +272,15 @@ def test_the_front_end_is_small_enough_to_send_often() -> None:
 
 
 GRIDS = {explorer.grid_name: explorer for explorer in shipped()}
+REDRAW = "run `python -m resnet_lib.widgets`"
 every_grid = pytest.mark.parametrize("explorer", GRIDS.values(), ids=GRIDS)
 
 
 @every_grid
 def test_grid_is_what_the_library_computes(explorer: Explorer) -> None:
     """Every setting of every explorer is drawn anew: `python -m resnet_lib.widgets` writes them."""
-    assert unpacked(load_packed(explorer.grid_name)) == unpacked(packed(grid_of(explorer)))
+    kept = load_packed(explorer.grid_name)
+    assert kept and unpacked(kept) == unpacked(packed(grid_of(explorer))), REDRAW
 
 
 @every_grid
@@ -298,7 +300,8 @@ def test_grid_gives_back_what_render_gives(explorer: Explorer) -> None:
 
 def test_grids_are_light_and_no_file_is_left_over() -> None:
     files = {path.stem: path.stat().st_size for path in DRAWN.iterdir()}
-    assert files.keys() == GRIDS.keys() and sum(files.values()) < 1_000_000
+    assert files.keys() == GRIDS.keys(), REDRAW
+    assert sum(files.values()) < 1_000_000
 
 
 def test_opening_an_explorer_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

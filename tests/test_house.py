@@ -41,6 +41,7 @@ BUDGETS = {
     "teaching.checking": 1_998,
     "teaching.checks": 3_810,
 }
+RAISE = "Cut lines, or raise the number in tests/test_house.py and say in the commit message why."
 SMALL_LIBRARY, SMALL_LINES = ("models", "data", "training", "probes"), 3_020
 SCRIPT_LINES = 450  # JavaScript and CSS of the explorers
 # The package that brings a module of another name.
@@ -164,9 +165,10 @@ def lines(modules: Sources, *floors: str) -> int:
 def within_budget(modules: Sources) -> Iterator[str]:
     for name, budget in BUDGETS.items():
         if lines(modules, name) > budget:
-            yield f"{name} has {lines(modules, name)} lines; {budget} is its budget"
-    if lines(modules, *SMALL_LIBRARY) > SMALL_LINES:
-        yield f"{', '.join(SMALL_LIBRARY)} have {lines(modules, *SMALL_LIBRARY)} lines; {SMALL_LINES} is the limit"
+            yield f"{name} has {lines(modules, name)} lines; {budget} is its budget. {RAISE}"
+    together = lines(modules, *SMALL_LIBRARY)
+    if together > SMALL_LINES:
+        yield f"{', '.join(SMALL_LIBRARY)} have {together} lines; {SMALL_LINES} is the limit. {RAISE}"
 
 
 def test_scripts_are_short() -> None:
@@ -176,7 +178,8 @@ def test_scripts_are_short() -> None:
 
 @pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
 def test_library(check: Callable) -> None:
-    assert list(check(library())) == []
+    faults = list(check(library()))
+    assert not faults, "\n".join(faults)
 
 
 # The rules on a small library without faults, and with one

@@ -31,7 +31,7 @@ def test_shipped_record_is_what_its_experiment_declares(path: Path) -> None:
     assert Images(**content["images"]) == experiment.images and Recipe(**content["recipe"]) == experiment.recipe
     assert content["seed"] in experiment.seeds
     assert {"command", "commit", "data_sha256", "torch", "machine", "seconds"} <= content["provenance"].keys()
-    assert content["provenance"]["clean"], "recorded with uncommitted changes in the code"
+    assert content["provenance"]["clean"], "the code had uncommitted changes: delete this record, commit, run it again"
     record = load_record(path.parent.name, content["net"]["name"], content["seed"])
     assert all(0 <= error <= 1 for error in record.history.error) and record.history.seconds > 0
     if experiment.examine:
