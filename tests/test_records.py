@@ -95,6 +95,15 @@ def test_experiment_with_workers_gives_what_one_gives(
         records.run_experiment("tiny", workers=0)
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_code_that_is_not_committed_is_told_at_once(
+    tiny: Experiment, clean: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(records, "code_state", lambda: {"commit": "0123abc", "clean": clean})
+    records.run_unit(tiny, tiny.nets[0], 0)
+    assert ("the tests will refuse this record" in caplog.text) is not clean
+
+
 def test_record_repeats(tiny: Experiment) -> None:
     paths = [records.run_unit(tiny, tiny.nets[0], 0) for _ in range(2)]
     first, second = (json.loads(path.read_text())["history"]["loss"] for path in paths)

@@ -5,6 +5,7 @@ They live in `recorded/EXPERIMENT/NET-seedNN.json` beside this file. A plot of o
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -30,6 +31,7 @@ from resnet_lib.training.history import History
 from resnet_lib.training.loop import Progress, device_of, evaluate, train
 
 RECORDED = Path(__file__).parent / "recorded"
+log = logging.getLogger("resnet_lib")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def run_unit(
 
     Returns the record's path: `path`, or that in the package.
     """
-    code_state()  # before the hours of training in which someone may edit the files
+    if not code_state()["clean"]:  # asked before the hours of training in which someone may edit the files
+        log.warning("the code is not as it was committed, so the tests will refuse this record")
     data, test_data = experiment.images.load("train"), experiment.images.load("test")
     model = net.build(seed, in_channels=data.images.shape[1]).to(best_device())
     path, identity = path or record_path(experiment.name, net.name, seed), experiment.identity(net, seed)
