@@ -22,7 +22,9 @@ from resnet_lib.widgets.style import BROWN, GREEN, GREY, KINDS, ORANGE, PURPLE, 
 from resnet_lib.widgets.svg import WIDTH, image, spread
 
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
-SOURCES = {kind: f"{kind.capitalize()} runs. " if kind else "" for kind in ("live", "recorded", "live and recorded", None)}
+SOURCES = {
+    kind: f"{kind.capitalize()} runs. " if kind else "" for kind in ("live", "recorded", "live and recorded", None)
+}
 FONT = 12
 OTHERS = (GREEN, PURPLE, GREY, BROWN)  # for curves that are no nets: colours that mean none of them
 SHADES = ("#FFFFFF", "#F0E442", SKY, ORANGE, GREEN, "#999999", PURPLE)  # light enough for black text
