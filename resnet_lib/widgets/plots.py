@@ -22,9 +22,7 @@ from resnet_lib.widgets.style import BROWN, GREEN, GREY, KINDS, ORANGE, PURPLE, 
 from resnet_lib.widgets.svg import WIDTH, image, spread
 
 INCHES, SHARPNESS = WIDTH / 100, 150  # 1,350 pixels shown as 900 stay sharp on a projector
-SOURCES = {
-    kind: f"{kind.capitalize()} runs. " if kind else "" for kind in ("live", "recorded", "live and recorded", None)
-}
+SOURCES = ("live", "recorded", "live and recorded", None)
 FONT = 12
 OTHERS = (GREEN, PURPLE, GREY, BROWN)  # for curves that are no nets: colours that mean none of them
 SHADES = ("#FFFFFF", "#F0E442", SKY, ORANGE, GREEN, "#999999", PURPLE)  # light enough for black text
@@ -272,7 +270,7 @@ def image_grid(images: ImageSet, *, title: str, count: int = 20, labels: Sequenc
 
 def _figure(title: str, source: str | None, labels: Iterable[str] | None = None) -> tuple[Figure, Axes]:
     """Axes under a title, with room on the right for the `labels` of curves."""
-    require_choice("source", source, tuple(SOURCES))
+    require_choice("source", source, SOURCES)
     figure = _titled(title, 4.4, 0.93)
     axes = figure.subplots()
     right = 0.78 if labels is None else 0.95 - 0.0095 * max(15, *map(len, labels))
@@ -315,4 +313,5 @@ def _labels(axes: Axes, x_label: str, y_label: str, percent: bool = True) -> Non
 
 def _words(title: str, source: str | None = None) -> str:
     """How the sentence of a plot begins: its title, and where its runs come from."""
-    return f"{title}{'' if title.endswith(('.', '?')) else '.'} {SOURCES[source]}"
+    came_from = f"{source.capitalize()} runs. " if source else ""
+    return f"{title}{'' if title.endswith(('.', '?')) else '.'} {came_from}"
