@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
 
     keys: tuple[str, ...]
     mutation: Mutation
-    shapes: Counter[Shape] | None  # None where it cannot be made there
+    shapes: tuple[Shape, ...] | None  # None where it cannot be made there
 
     @property
     def rank(self) -> int:

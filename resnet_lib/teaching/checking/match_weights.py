@@ -6,7 +6,6 @@ leaves that one idle, which the trace sees.)
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
@@ -39,9 +38,9 @@ def _kernel_last(shape: Shape) -> Shape:
     return shape[2:] + shape[:2] if in_front else shape
 
 
-def shapes_of(weights: nn.Module | Iterable[Shape]) -> Counter[Shape]:
+def shapes_of(weights: nn.Module | Iterable[Shape]) -> tuple[Shape, ...]:
     shapes = (tuple(p.shape) for p in weights.parameters()) if isinstance(weights, nn.Module) else weights
-    return Counter(map(shape_of, shapes))
+    return tuple(sorted(map(shape_of, shapes)))
 
 
 @lru_cache(64)

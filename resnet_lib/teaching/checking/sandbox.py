@@ -170,12 +170,6 @@ def call(function: Any, *args: Any, doing: str = "") -> Any:
     """function(*args), the learner's. What goes wrong there becomes a Mistake that says where."""
     if hasattr(_limit, "rung") and _limit.rung.is_set():
         raise TimeUp  # an earlier call swallowed it
-    try:
-        signature = inspect.signature(function)
-    except Exception:
-        signature = None  # builtins have none, and strangers may have anything
-    if signature is not None and not _takes(signature, args):
-        raise _of_signature(function, signature, args)
     grad = torch.is_grad_enabled()
     try:  # what it sets for all of torch does not reach the rest of the check
         with torch.inference_mode(False), torch.set_grad_enabled(grad):
@@ -183,7 +177,8 @@ def call(function: Any, *args: Any, doing: str = "") -> Any:
     except (Mistake, TimeUp, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise _of_error(error, doing, args, function) from error
+        mistake = _of_signature(function, args) if isinstance(error, TypeError) else None
+        raise mistake or _of_error(error, doing, args, function) from error
     finally:
         _settle()
 
@@ -195,8 +190,14 @@ def _takes(signature: inspect.Signature, args: Sequence[Any]) -> bool:
         return False
 
 
-def _of_signature(function: Any, signature: inspect.Signature, args: Sequence[Any]) -> Mistake:
-    """Why it cannot be called."""
+def _of_signature(function: Any, args: Sequence[Any]) -> Mistake | None:
+    """Why it cannot be called like this, if it cannot."""
+    try:
+        signature = inspect.signature(function)
+    except Exception:
+        return None  # builtins have none, and strangers may have anything
+    if _takes(signature, args):
+        return None
     own = vars(function) if inspect.isclass(function) else {}
     if misspelt := _misspelt(own):
         return misspelt

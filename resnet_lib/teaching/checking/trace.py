@@ -119,15 +119,15 @@ class Trace(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         try:
             result = function(*args, **kwargs)
         except Exception:
-            self.misfit = tuple(sorted(tuple(tensor.shape) for tensor in tensors))
+            self.misfit = tuple(sorted(tuple(tensor.shape) for tensor in _tensors(args, kwargs)))
             raise
         name = getattr(function, "__name__", "")
         if isinstance(result, Tensor) and name != "__get__":  # reading a shape is no use
-            used = {self._memory(tensor) for tensor in tensors}.intersection(self.own) if self.like is None else set()
+            given = _tensors(args, kwargs) if self.like is None else []
+            used = set(map(self._memory, given)).intersection(self.own)
             self.used |= used
             if used or name == "conv2d":
                 self.computed.append(float(result.detach().abs().sum()) if result.is_floating_point() else 0.0)
@@ -164,6 +164,10 @@ class Trace(TorchFunctionMode):
 
     def idle(self) -> tuple[int, ...]:
         return tuple(place for place, memory in enumerate(self.own) if memory not in self.used)
+
+
+def _tensors(*values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def single(value: Any) -> Any:
