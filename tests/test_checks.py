@@ -4,6 +4,7 @@ import builtins
 import gc
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -216,6 +217,33 @@ def test_a_verdict_gives_an_example() -> None:
 def stub(x): ...  # no type, as in a lesson
 
 
+def adds_a_row(x):
+    row = x[0, 0, :2]
+    return x + row
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (adds_a_row, r"in line \d+, `return x \+ row`, where x has shape \(2, 3, 4\) and row has shape \(2,\)\."),
+        (lambda x: nn.Sequential(nn.Linear(5, 1))(x), r"where x has shape \(2, 3, 4\)"),
+        (nn.Sequential(nn.Linear(5, 1)).forward, r"in Linear\(in_features=5, .*\), where input has shape \(2, 3, 4\)"),
+        (lambda x: x + unknown, r"NameError: name 'unknown' is not defined in line \d+, `.*`\."),  # noqa: F821
+        (eval("lambda x: x + unknown"), r"NameError: name 'unknown' is not defined in line 1\."),
+        (lambda x: (x + 1).permute(0, 2, 1), r"axes are \(axis 0, axis 2, axis 1\) instead of \(axis 0, axis 1"),
+    ],
+)  # fmt: skip
+def test_an_error_is_told_with_its_line_and_its_shapes(answer: Any, said: str) -> None:
+    assert re.search(said, " ".join(moved.check(answer).text.split())), moved.check(answer).text
+
+
+def test_axes_have_names() -> None:
+    text = " ".join(checks.check_torch_kernel(lambda kernel: kernel).text.split())
+    assert (
+        "the axes are (height, width, in_channels, out_channels) instead of (out_channels, in_channels, height" in text
+    )
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer", "key"),
     [
@@ -223,8 +251,8 @@ def stub(x): ...  # no type, as in a lesson
         (double, lambda x: 2 * x + 1, "one-too-many"),
         (double, lambda x: 2 * x - 1, "one-too-few"),
         (double, lambda x: 2 * x + 7, "off-by"),
-        (double, lambda x: 4 * x, "twice-too-large"),
-        (double, lambda x: x, "half"),
+        (double, lambda x: 4 * x, "wrong-factor"),
+        (double, lambda x: x, "wrong-factor"),
         (double, lambda x: 6 * x, "wrong-factor"),
         (double, lambda x: -2 * x, "negative"),
         (double, lambda x: [2 * x], "nested"),
@@ -241,7 +269,7 @@ def stub(x): ...  # no type, as in a lesson
         (double, lambda x, y: 2 * x, "signature"),
         (double, lambda x: 1 / 0, "raises"),
         (line, lambda x: 52 * x + 20, "percent"),
-        (line, lambda x: (0.52 * x + 0.2) / 100, "hundredth"),
+        (line, lambda x: (0.52 * x + 0.2) / 100, "wrong-factor"),
         (line, lambda x: 0.8 - 0.52 * x, "complement"),
         (line, lambda x: 1 / (0.52 * x + 0.2), "reciprocal"),
         (line, lambda x: (0.52 * x + 0.2) ** 2, "squared"),
@@ -258,9 +286,11 @@ def stub(x): ...  # no type, as in a lesson
         (squares, lambda n: n, "count-for-list"),
         (squares, lambda n: [i * i + 1 for i in range(n)][::-1], "reversed"),
         (squares, lambda n: [i * i + 1 for i in (1, 0, *range(2, n))], "reordered"),
+        (squares, lambda n: [[i * i + 1] for i in range(n)], "each-wrapped"),
+        (squares, lambda n, found=[]: found.append(n) or found, "same-object"),
         (squares, lambda n: [i * i + 1 for i in range(1, n)], "first-missing"),
         (squares, lambda n: [i * i + 1 for i in range(n - 1)], "last-missing"),
-        (squares, lambda n: [i * i + 1 for i in range(n + 1)], "one-value-more"),
+        (squares, lambda n: [i * i + 1 for i in range(n + 1)], "wrong-length"),
         (squares, lambda n: (i for i in range(n)), "not-a-list"),
         (named, lambda n: [n], "not-a-dict"),
         (named, lambda n: {"m": n}, "wrong-keys"),

@@ -25,7 +25,7 @@ def test_answers_get_the_diagnosis_of_a_good_teacher(
     assert set(verdict.keys) == set(answer.keys.split(", ")), printed
     assert verdict.ok == bool(verdict) == (answer.keys == "right")
     assert printed.startswith("✓" if verdict.ok else "✗") and printed.count("✗") == (not verdict.ok)
-    quoted = re.search(r"in the line\s+`.*`", printed, re.DOTALL)  # the learner's own line may hold what it will
+    quoted = re.search(r"in\s+line\s+\d+,\s+`.*`", printed, re.DOTALL)  # the learner's own line may hold what it will
     assert not re.search(r"[{}\0]|0x[0-9a-f]{6}", printed.replace(quoted.group() if quoted else "", ""))
 
 

@@ -165,7 +165,7 @@ class AddsIntoX(Learner):
         return self.relu(branch + self.shortcut(x))
 
 
-@wrong("bottleneck", "gradient-differs")
+@wrong("bottleneck", "gradient")
 class DetachedClone(Learner):
     def shortcut(self, x):
         return super().shortcut(x.clone().detach())

@@ -162,7 +162,7 @@ class Detaches(Learner):
         return self.norm(self.conv(x)).detach()
 
 
-@wrong("projection", "gradient-differs")
+@wrong("projection", "gradient")
 class DetachesItsInput(Learner):
     def forward(self, x):
         return self.norm(self.conv(x.detach()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resnet_lib.teaching.checking.relations import in_words
+from resnet_lib.teaching.checking.relations import in_words, relation
 from resnet_lib.teaching.checking.sandbox import Guard, call
 from resnet_lib.teaching.checking.values import close, gradients_of, honest, plain, same, tolerance
 from resnet_lib.teaching.checking.words import Mistake, describe, kind, show
@@ -42,7 +42,7 @@ def answer(exercise: Exercise, function: Any, case: Sequence[Any]) -> Answer:
             return Answer(error=mistake)
         if exercise.view:
             value, copy = call(exercise.view, given, args, doing="what it leaves"), None
-            if exercise.changes and isinstance(given, nn.Module) and given is not args[0]:
+            if isinstance(given, nn.Module) and type(given) is type(args[0]) and given is not args[0]:
                 copy = call(exercise.view, None, [given], doing="what it returns")
             return Answer(value, effects=guard.changes(exercise.ignores), copy=copy)
     except Mistake as mistake:
@@ -86,8 +86,11 @@ def judge(exercise: Exercise, given: Sequence[Answer]) -> str:
             return exercise.praise
     wanted = _known(exercise, exercise.right)
     wrong = [n for n, one in enumerate(given) if one.error or not same(one.value, wanted[n].value)]
-    mistake = _diagnosis(exercise, given, wanted, wrong)
     facts = difference(exercise.cases[wrong[0]], given[wrong[0]].value, wanted[wrong[0]].value)
+    mistake = _diagnosis(exercise, given, wanted, wrong, facts)
+    if order := mistake.evidence.get("order"):  # of axes
+        names: Sequence[str] = exercise.axes or [f"axis {n}" for n in range(given[wrong[0]].value.ndim)]
+        facts |= {"wanted_axes": ", ".join(names), "axes": ", ".join(names[n] for n in order), "axis": names[order[0]]}
     mistake.evidence = facts | mistake.evidence
     raise mistake
 
@@ -133,12 +136,15 @@ def _is_plain(value: Any) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, (list, tuple)) else isinstance(value, Real)
 
 
-def _diagnosis(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Answer], wrong: Sequence[int]) -> Mistake:
+def _diagnosis(
+    exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Answer], wrong: Sequence[int], facts: dict[str, Any]
+) -> Mistake:
     """The exercise's own name for the mistake, or what can be said all the same."""
     mine, right = [one.value for one in given], [one.value for one in wanted]
-    if exercise.changes and all(map(same, [one.copy for one in given], right)):
+    if all(one.copy and same(one.copy, wanted) for one, wanted in zip(given, right, strict=True)):
         return Mistake("changes-a-copy")
-    if exercise.changes and all(map(same, mine, [exercise.changes(case[0]) for case in exercise.cases])):
+    before = [exercise.changes(case[0]) for case in exercise.cases] if exercise.changes else []
+    if before and all(map(same, mine, before)):
         return Mistake("nothing-changed")
     for some in {len(given): 0, len(exercise.known["cases"]): 0}:  # without the traps, if it is wrong elsewhere too
         for slip, bad in exercise.each_wrong():
@@ -149,7 +155,10 @@ def _diagnosis(exercise: Exercise, given: Sequence[Answer], wanted: Sequence[Ans
     if effect := next(filter(None, map(_effect, given, wanted)), None):
         return effect
     if exercise.changes:
-        return Mistake("changed-wrongly")
+        now, should, was = (values[wrong[0]].get(facts["name"]) for values in (mine, right, before))
+        how = "what it was before" if same(now, was) else "changed and should not be" if same(should, was) else "wrong"
+        found = relation([now], [should]) or Mistake()
+        return Mistake("changed-wrongly", *found.keys, how=how, **found.evidence)
     return _of_part(exercise, mine, right, wrong[0]) if exercise.view else in_words(mine, right, wrong)
 
 
@@ -168,10 +177,10 @@ def _of_part(exercise: Exercise, mine: Sequence[Any], right: Sequence[Any], wron
     return mistake
 
 
-def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, object]:
+def difference(case: Sequence[Any], given: Any, wanted: Any) -> dict[str, Any]:
     """What the texts can quote."""
     shown = show(given if getattr(given, "ndim", 0) > 1 else plain(given))
-    facts: dict[str, object] = {"case": describe(case), "given": shown, "got": kind(given)}
+    facts: dict[str, Any] = {"case": describe(case), "given": shown, "got": kind(given)}
     if isinstance(plain(given), (int, float, str, list)) and len(f"{facts['case']}{facts['given']}") < 80:
         facts["example"] = f"For {facts['case']} it returns {facts['given']}."
     if isinstance(wanted, Tensor) and isinstance(given, Tensor):

@@ -87,7 +87,7 @@ def _diagnosis(exercise: Exercise, seen: Sequence[Observation], parted: Sequence
         if right_one(exercise, one.case).weights and not one.weights and not one.error:
             return Mistake("no-parameters")
     if set(parted) <= {"", "gradient"} and not any(one.idle for one in seen):
-        return Mistake("gradient-differs")
+        return Mistake("gradient")
     architecture = all(one.misfit for one in seen if one.error)  # other errors have nothing to do with it
     named = _first(exercise, seen, _singles(exercise, seen[0])) if architecture else None
     if named is None and any(one.idle for one in seen):

@@ -93,15 +93,14 @@ class Exercise:
     cases     argument tuples, or a function that makes them
     traps     more cases, which few mistakes fall into: the others are named without them
     also      other right answers that give other values
-    changes   for answers that change a net, their first argument: a function of it, what is compared of it afterwards,
-              by name
+    changes   for answers that change a net, their first argument: what is compared of it afterwards, by name
     view      for answers that build or change an object: (returned, arguments afterwards) -> {part: what counts of it};
               the first part that is wrong is named by the slip that gives the same there, or by its own slip
-    problem   for answers that build or change an object: (returned, arguments before, arguments after) -> a Mistake
-              with the key of a slip, or None where all is right
+    problem   for the same: (returned, arguments before, arguments after) -> a Mistake, or None where all is right
     gradients compare gradients with respect to tensors too
     floats    plain floats are asked for, not tensors
     ignores   side effects on module arguments that are allowed, by key
+    axes      of the tensor returned, by name
     """
 
     def __init__(
@@ -119,13 +118,14 @@ class Exercise:
         gradients: bool = False,
         floats: bool = False,
         ignores: Sequence[str] = (),
+        axes: Sequence[str] = (),
         slips: Iterable[Slip] = (),
         seconds: float = 10.0,
     ):
         self.signature, self.praise, self.right, self.also = signature, praise, right, also
         self.changes, self.problem = changes, problem
         self.view = (lambda returned, args: changes(args[0])) if changes else view
-        self.gradients, self.floats, self.seconds = gradients, floats, seconds
+        self.gradients, self.floats, self.seconds, self.axes = gradients, floats, seconds, axes
         self.ignores = (*ignores, "changes-weights", "changes-layers") if changes else ignores
         self._cases, self._traps = cases, traps
         self.known: dict[Any, Any] = {}  # what the right and the wrong answers do, which never changes

@@ -23,7 +23,9 @@ def _as_it_is(value: Any) -> Any:
 RELATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "nested": (_as_it_is, lambda right: [right]),
     "reversed": (_as_it_is, lambda right: right[::-1]),
+    "sorted": (lambda mine: mine if mine[0] <= mine[-1] else mine[::-1], sorted),
     "reordered": (sorted, sorted),
+    "each-wrapped": (lambda mine: [one[-1] for one in mine], _as_it_is),
     "first-missing": (_as_it_is, lambda right: right[1:]),
     "last-missing": (_as_it_is, lambda right: right[:-1]),
     "last-for-all": (_as_it_is, lambda right: right[-1]),
@@ -39,11 +41,8 @@ RELATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 # By key: what may have been done to the right numbers.
 NUMBERS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
-    ("twice-too-large", lambda right: 2 * right),
-    ("half", lambda right: right / 2),
     ("negative", torch.neg),
     ("percent", lambda right: 100 * right),
-    ("hundredth", lambda right: right / 100),
     ("complement", lambda right: 1 - right),
     ("reciprocal", torch.reciprocal),
     ("squared", torch.square),
@@ -66,6 +65,8 @@ def in_words(given: Sequence[Any], wanted: Sequence[Any], wrong: Sequence[int]) 
         return Mistake("nan")
     if isinstance(one, nn.Module) or callable(one):
         return Mistake("returns-callable")
+    if isinstance(one, (list, dict)) and sum(one is other for other in given) > 1:
+        return Mistake("same-object")
     if not all(same(two, other) for other in wanted) and all(same(mine[wrong[0]], other) for other in given):
         return Mistake("constant")
     return relation(given, wanted) or _of_kind(one, two) or Mistake(_unlike(mine, right, wrong))
@@ -153,10 +154,10 @@ def _of_axes(given: Sequence[Any], wanted: Sequence[Any]) -> Mistake | None:
 
     for axes in permutations(range(wanted[0].ndim)):
         if gives(partial(torch.permute, dims=axes)):
-            return Mistake("axes-permuted", axes=axes)
+            return Mistake("axes-permuted", order=axes)
     for axis in range(wanted[0].ndim):
         if gives(partial(torch.flip, dims=(axis,))):
-            return Mistake("flipped", axis=axis)
+            return Mistake("flipped", order=[axis])
     return Mistake("reordered") if gives(_in_order, list(map(_in_order, given))) else None
 
 
@@ -187,7 +188,7 @@ def _of_kind(mine: Any, right: Any) -> Mistake | None:
         axes = "batch-axis-lost" if mine.ndim < right.ndim else "axis-too-many"
         return Mistake(axes if alike and mine.ndim != right.ndim else "wrong-shape")
     if isinstance(right, list) and len(mine) != len(right):
-        return Mistake("one-value-more" if len(mine) == len(right) + 1 else "wrong-length")
+        return Mistake("wrong-length")
     if isinstance(right, dict):
         missing, extra = ([*one.keys() - two.keys()] for one, two in ((right, mine), (mine, right)))
         shown = {

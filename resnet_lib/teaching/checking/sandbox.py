@@ -10,6 +10,7 @@ import dis
 import gc
 import inspect
 import io
+import linecache
 import os
 import random
 import re
@@ -59,16 +60,6 @@ def _on_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _use_environment(before: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def _use_handler(handler: Any) -> None:
-    if handler is not None and _on_main():
-        signal.signal(signal.SIGINT, handler)
-
-
 SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (random.getstate, random.setstate),
     (np.random.get_state, np.random.set_state),
@@ -83,8 +74,12 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     (os.getcwd, os.chdir),
-    (lambda: dict(os.environ), _use_environment),
-    (lambda: signal.getsignal(signal.SIGINT), _use_handler),
+    (lambda: dict(os.environ), os.environ.update),
+    (lambda: {*os.environ}, lambda names: [os.environ.pop(name) for name in {*os.environ} - names]),
+    (
+        lambda: signal.getsignal(signal.SIGINT),
+        lambda old: old is not None and _on_main() and signal.signal(signal.SIGINT, old),
+    ),
 ]
 
 
@@ -239,13 +234,22 @@ def _of_error(error: BaseException, doing: str, args: Sequence[Any], function: A
 
 
 def in_one_line(error: BaseException) -> dict[str, str]:
-    """The error, and the learner's line it came from. No addresses, which differ from run to run."""
+    """The error, and the learner's line, or else the layer, that it came from, with the shapes there. No addresses."""
     line = re.sub(r" at 0x[0-9a-fA-F]+", "", (_text(error).strip().splitlines() or [""])[0])
     text = textwrap.shorten(line, 200, placeholder=" …") if len(line) > 200 else line
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(LIBRARIES)]
-    place = frames[-1].line if frames and isinstance(error, Exception) else ""
-    at = f" in the line `{place}`" if place else ""
-    return {"error": f"{kind(error)}: {text}" if text else kind(error), "at": at}
+    at, code, names = "", "", {}
+    for frame, number in traceback.walk_tb(error.__traceback__ if isinstance(error, Exception) else None):
+        file, here = frame.f_code.co_filename, frame.f_locals
+        if not file.startswith(LIBRARIES):
+            code, names = linecache.getline(file, number).strip(), here
+            at = f" in line {number}, `{code}`" if code else f" in line {number}"
+        elif not at.startswith(" in line") and type(here.get("self")).__module__.startswith("torch.nn.modules."):
+            at, names = f" in {kind(here['self'])}({here['self'].extra_repr()})", {"input": here.get("input")}
+    seen = re.findall(r"\w+", code) or ["input"]
+    shapes = [f"{n} has shape {tuple(t.shape)}" for n, t in names.items() if n in seen and type(t) is Tensor]
+    if shapes and re.search("size|shape|dim|channel", text):
+        at += f", where {' and '.join(shapes)}"
+    return {"error": f"{kind(error)}: {text.rstrip('.')}" if text else kind(error), "at": at}
 
 
 def _text(error: BaseException) -> str:

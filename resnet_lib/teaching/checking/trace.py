@@ -122,12 +122,14 @@ class Trace(TorchFunctionMode):
         try:
             result = function(*args, **kwargs)
         except Exception:
-            self.misfit = tuple(sorted(tuple(tensor.shape) for tensor in _tensors(args, kwargs)))
+            self.misfit = tuple(
+                sorted(tuple(one.shape) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor))
+            )
             raise
         name = getattr(function, "__name__", "")
         if isinstance(result, Tensor) and name != "__get__":  # reading a shape is no use
-            given = _tensors(args, kwargs) if self.like is None else []
-            used = set(map(self._memory, given)).intersection(self.own)
+            given = tree_leaves((args, kwargs)) if self.like is None else ()
+            used = {self._memory(one) for one in given if isinstance(one, Tensor)}.intersection(self.own)
             self.used |= used
             if used or name == "conv2d":
                 self.computed.append(float(result.detach().abs().sum()) if result.is_floating_point() else 0.0)
@@ -164,10 +166,6 @@ class Trace(TorchFunctionMode):
 
     def idle(self) -> tuple[int, ...]:
         return tuple(place for place, memory in enumerate(self.own) if memory not in self.used)
-
-
-def _tensors(*values: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def single(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """Values that learners return: what they are without their wrapping, and whether two are the same."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -78,11 +77,6 @@ def finite(value: Any) -> bool:
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     """Normal noise that is the same in every run."""
-    return _drawn(shape, seed).clone()
-
-
-@lru_cache(256)
-def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), device="cpu")
 
 

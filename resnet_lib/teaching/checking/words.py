@@ -4,6 +4,7 @@ Blanks in braces are filled with what was seen; a clause with a blank that nothi
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 class Mistake(Exception):
     """What the learner did, as keys of texts, and what was seen, for the blanks in them."""
 
-    def __init__(self, *keys: str, **evidence: object):
+    def __init__(self, *keys: str, **evidence: Any):
         super().__init__(*keys)
         self.keys, self.evidence = keys, evidence
 
@@ -33,23 +34,21 @@ COMMON = {
     # running
     "endless": "It did not return in time. Look for a loop whose condition never becomes false.",
     "interrupted": "Interrupted. Nothing was judged.",
-    "unexpected": "The check itself stumbled over this object: {error}. Look for a replaced method or the like.",
+    "unexpected": "The check itself stumbled over this object: {error}{at}. Look for a replaced method or the like.",
     "raises": "With {doing} it raises {error}{at}.",
     "raises-later": "It worked once and raised when called again: {error}{at}. What has been used up or changed?",
     "layer-not-called": "A layer turned up where a tensor belongs{at}. Build it once, `nn.ReLU()`, then call it on x.",
     "mutable-default": "A list in the signature of `{name}` is shared by all objects. Make the list inside the method.",
     # returned
-    "returns-none": "It returns None. Is a `return` missing, in one of its branches perhaps?",
+    "returns-none": "It returns None. Is a `return` missing in one branch? (`.sort()` and `.append()` return None.)",
     "prints": "It prints its result and returns None. Use `return`: what is printed cannot be used.",
     "returns-callable": "It returns something to call ({got}) where a value is wanted.",
     "not-a-tensor": "A tensor is wanted; it returns {given}.",
     "odd-tensor": "It returns a tensor that the check cannot calculate with: {given}.",
     "not-a-module": "An nn.Module is wanted; it returns {got}.",
-    "not-a-list": "A list is wanted; for {case} it returns {given}.",
-    "not-a-dict": "A dictionary is wanted; for {case} it returns {given}.",
-    "not-a-string": "A string is wanted; for {case} it returns {given}.",
     "not-a-bool": "True or False is wanted; for {case} it returns {given}. A comparison, such as `!=`, gives one.",
-    "not-a-number": "One number is wanted; for {case} it returns {given}.",
+    **{f"not-a-{what.split()[-1]}": f"{what.capitalize()} is wanted; for {{case}} it returns {{given}}."
+       for what in ("a list", "a dict", "a string", "one number")},
     "wrong-keys": "The keys of the dictionary are not the right ones. Missing: {missing}. Too many: {extra}.",
     "wrong-entry": "The keys are right. The value of {name} is not.",
     "tensors-for-floats": "The numbers are right, but not plain floats. `.item()` gives one, `.tolist()` a list.",
@@ -59,6 +58,7 @@ COMMON = {
     "wrong-length": "For {case} it returns {yours} values; there should be {right}.",
     "wrong-value": "For {case} it returns {given}, which is not right.",
     "wrong-values": "For {case} the shape is right, but {share} of the values are not.",
+    "same-object": "Each call returns the same {got}, and so changes what earlier ones returned. Make a new one.",
     "constant": "It returns {given}, whatever it is given. Compute the result from the arguments.",
     "nearly": "For {case} the result is off by less than 3 %. Look for rounding, a finite difference, or a small term.",
     "nan": "With {case} the result holds NaN or infinity. Look for a division by zero or memory never filled.",
@@ -67,11 +67,8 @@ COMMON = {
     "one-too-many": "It is one too many. Look at where you start or stop counting.",
     "one-too-few": "It is one too few. Look at where you start or stop counting.",
     "off-by": "All values are {amount}. Is something added that does not belong, or left out?",
-    "twice-too-large": "All values are twice the right ones. Something is counted twice.",
-    "half": "All values are half the right ones.",
     "wrong-factor": "All values are {factor} times the right ones. Where does that factor come from?",
     "percent": "All values are 100 times the right ones. Are they in percent?",
-    "hundredth": "All values are a hundredth of the right ones.",
     "negative": "All values have the wrong sign.",
     "complement": "It returns 1 minus the right value.",
     "reciprocal": "It is upside down, 1 divided by the right value. What is divided by what?",
@@ -83,12 +80,12 @@ COMMON = {
     "fraction-lost": "What comes after the decimal point is cut off. Look for `//` and `int(…)`.",
     "rounded": "The values are rounded. Return them as they are.",
     "reversed": "The values are right but in reverse order.",
+    "sorted": "The right values are there, but sorted. Leave them in their own order: look for `sort`.",
     "reordered": "The right values are there, but in other places.",
-    "axes-permuted": "The values are right, but the axes are in the order {axes}. Look at what is transposed.",
-    "flipped": "The values are right, but axis {axis} runs backwards.",
+    "axes-permuted": "The values are right, but the axes are ({axes}) instead of ({wanted_axes}).",
+    "flipped": "The values are right, but {axis} runs backwards.",
     "first-missing": "The first value is missing: {yours} where there should be {right}.",
     "last-missing": "The last value is missing: {yours} where there should be {right}.",
-    "one-value-more": "There is one value too many: {yours} where there should be {right}.",
     "all-for-last": "All values up to the last one are returned. Only the last is wanted.",
     "all-for-first": "Several values are returned. Only the first is wanted.",
     "not-summed": "The values are returned one by one. Their sum is wanted, one number.",
@@ -98,8 +95,9 @@ COMMON = {
     "first-for-all": "It returns only the first value. All are wanted, in a list. Is a `return` inside the loop?",
     "summed": "It returns the sum of the values. Each is wanted on its own, in a list.",
     "count-for-list": "It returns how many values there are. The values are wanted, in a list.",
+    "each-wrapped": "The right values are there, but each in a list or tuple. Return the values alone.",
     "nested": "The values are right, but wrapped once more.",
-    "a-string": "It returns text. A number is wanted.",
+    "a-string": "The values are right, but they are text. Return them as they are, without `str` or quotes.",
     "batch-axis-lost": "An axis is gone: {given_shape} where {wanted_shape} is wanted. Look for `squeeze` or an index.",
     "axis-too-many": "There is an axis too many: {given_shape} where {wanted_shape} is wanted. Look for `keepdim`.",
     "one-case": "All other cases are right. For {case} it returns {given}, which is not.",
@@ -114,9 +112,9 @@ COMMON = {
     "leaves-hooks": "A hook is still on the net that was handed over. Keep the handle, and call its `remove()`.",
     "changes-layers": "It changed the layers of the net that was handed over ({what}). It should only look.",
     # changes that are asked for
-    "nothing-changed": "The net came out as it went in. Change it in place; what you return is ignored.",
-    "changes-a-copy": "You changed a copy and returned it. Change the net that was handed over.",
-    "changed-wrongly": "Afterwards {name} is not what it should be, the first of {count} such differences.",
+    "nothing-changed": "The net came out as it went in. Change it in place, not a copy; what you return is ignored.",
+    "changes-a-copy": "You changed a copy and returned it. Change the very object that was handed over.",
+    "changed-wrongly": "Afterwards {name} is {how}. Parts that differ in all: {count}.",
     "in-place": "A tensor that autograd needs was changed in place. Look for `+=`, `*=`, `relu_`, `inplace=True`.",
     "no-gradient": "No gradient flows back. Look for `detach`, `.data`, `no_grad` or a detour through NumPy.",
     "gradient": "The values are right, the gradients are not. Look for `detach` or `.data`.",
@@ -133,7 +131,6 @@ COMMON = {
     "layer-count": "Layers that run: {given_layers}. Wanted: {wanted_layers}. Parameters: {off}.",
     "layers": "The parameters fit, the layers that run do not. Yours: {given_layers}. Wanted: {wanted_layers}.",
     "order": "The right layers run, but the values differ. What goes into each layer, and what is added to what?",
-    "gradient-differs": "The outputs are right, the gradients are not. Look for `detach` or `.data`.",
     "eval-differs": "It is right in train mode, wrong in eval mode. Is `self.training` asked, or a norm run twice?",
     # seen in the layers that ran
     "dropout": "There is dropout. The ResNets of the papers have none; batch norm regularises them.",
@@ -158,14 +155,9 @@ COMMON = {
 # fmt: on
 
 
-class _Blanks(dict):
-    def __missing__(self, key: str) -> str:
-        return "\0"
-
-
 def filled(text: str, evidence: Mapping[str, object]) -> str:
     """The text without the clauses for which nothing was seen."""
-    text = text.format_map(_Blanks(evidence))
+    text = text.format_map(defaultdict(lambda: "\0", evidence))
     return re.sub(r"(: |(?<=[.?] ))[^:.]*\0[^:.]*\.", lambda clause: "." if clause[1] == ": " else "", text)
 
 
@@ -187,5 +179,5 @@ def show(value: Any) -> str:
         return text if len(text) < 100 else f"{text[:90]} …]"
     if isinstance(value, (float, int, str, type(None))):
         return f"{value:.4g}" if isinstance(value, float) else repr(value)[:60]
-    name = getattr(value, "__name__", None) or f"a {kind(value)}"
+    name = (callable(value) and getattr(value, "__name__", None)) or f"a {kind(value)}"
     return "a function" if name == "<lambda>" else name
