@@ -215,13 +215,13 @@ class ChangesWhatAutogradNeeds(Learner):
         return self.relu(residual + x)
 
 
-@wrong("basic_block", "gradient-differs")
+@wrong("basic_block", "gradient")
 class DetachesTheShortcut(Learner):
     def forward(self, x):
         return self.relu(self.branch(x) + x.detach())
 
 
-@wrong("basic_block", "gradient-differs")
+@wrong("basic_block", "gradient")
 class DataOfTheShortcut(Learner):
     def forward(self, x):
         identity = x.data
@@ -288,4 +288,61 @@ class UsesUpItsLayers(nn.Module):
         out = self.layers.pop(0)(x)
         while len(self.layers):
             out = self.layers.pop(0)(out)
+        return F.relu(out + x)
+
+
+# The project's block: where x is taken, and where it is added
+
+
+class Ours(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+
+@right("project_block")
+class KeepsX(Ours):
+    def forward(self, x):
+        out = self.bn1(self.conv1(x)).relu_()
+        out = self.bn2(self.conv2(out))
+        out += x
+        return F.relu(out)
+
+
+@wrong("project_block", "norm-after-add")
+class AddsBeforeTheNorm(Ours):
+    def forward(self, x):
+        out = self.conv2(F.relu(self.bn1(self.conv1(x))))
+        return F.relu(self.bn2(out + x))
+
+
+@wrong("project_block", "adds-before-norm")
+class TakesXBeforeTheNorm(Ours):
+    def forward(self, x):
+        x = self.conv2(F.relu(self.bn1(self.conv1(x))))
+        return F.relu(self.bn2(x) + x)
+
+
+@wrong("project_block", "adds-middle, norm-after-add")
+class BothOfThem(Ours):
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(x) + x))
+
+
+@wrong("project_block", "adds-too-early")
+class AddsAfterTheFirst(Ours):
+    def forward(self, x):
+        out = F.relu(self.bn1(self.conv1(x)) + x)
+        return F.relu(self.bn2(self.conv2(out)))
+
+
+@wrong("project_block", "first-half-lost")
+class ForgetsTheFirst(Ours):
+    def forward(self, x):
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(x))
         return F.relu(out + x)

@@ -126,6 +126,47 @@ def yields_them(n):
         yield math.comb(n, k)
 
 
+@wrong("path_lengths", "sorted")
+def sorts_the_row(n):
+    row = [math.comb(n, k) for k in range(n + 1)]
+    row.sort()
+    return row
+
+
+wrong("path_lengths", "sorted")(lambda n: sorted((math.comb(n, k) for k in range(n + 1)), reverse=True))
+wrong("path_lengths", "returns-none")(lambda n: [math.comb(n, k) for k in range(n + 1)].sort())
+wrong("path_lengths", "not-a-list")(lambda n: {k: math.comb(n, k) for k in range(n + 1)})
+wrong("path_lengths", "each-wrapped")(lambda n: [(k, math.comb(n, k)) for k in range(n + 1)])
+wrong("path_lengths", "a-string")(lambda n: str([math.comb(n, k) for k in range(n + 1)]))
+
+
+@wrong("path_lengths", "same-object")
+def one_list_for_all(n, found=[]):  # noqa: B006
+    for k in range(n + 1):
+        found.append(math.comb(n, k))
+    return found
+
+
+@wrong("path_lengths", "reads-what-it-changed")
+def changes_the_row_from_the_left(n):
+    row = [1]
+    for _ in range(n):
+        row.append(0)
+        for k in range(1, len(row)):
+            row[k] += row[k - 1]
+    return row
+
+
+@right("path_lengths")
+def changes_the_row_from_the_right(n):
+    row = [1]
+    for _ in range(n):
+        row.append(0)
+        for k in range(len(row) - 1, 0, -1):
+            row[k] += row[k - 1]
+    return row
+
+
 @wrong("path_lengths", "endless")
 def never_ends(n):
     row, k = [], 0

@@ -1,6 +1,7 @@
 """Answers of lesson 09: warm_up and my_share."""
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -72,3 +73,47 @@ def takes_images_away(order, rank, processes):
     share = order[rank::processes]
     del order[rank::processes]
     return share
+
+
+# rates(low, high, count)
+
+
+@right("rates")
+def multiplies_on(low, high, count):
+    factor, found = (high / low) ** (1 / (count - 1)), [low]
+    while len(found) < count:
+        found.append(found[-1] * factor)
+    return found
+
+
+right("rates")(lambda low, high, count: torch.logspace(math.log10(low), math.log10(high), count).tolist())
+right("rates")(
+    lambda low, high, count: [low ** (1 - i / (count - 1)) * high ** (i / (count - 1)) for i in range(count)]
+)
+
+
+@wrong("rates", "exponent-inverted")
+def power_for_root(low, high, count):
+    factor = (high / low) ** (count - 1)
+    return [low * factor**i for i in range(count)]
+
+
+@wrong("rates", "never-arrives")
+def one_step_too_few(low, high, count):
+    factor = (high / low) ** (1 / (count - 2))
+    return [low * factor**i for i in range(count)]
+
+
+@wrong("rates", "without-low")
+def first_exponent_of_minus_one(low, high, count):
+    factor = (high / low) ** (1 / (count - 1))
+    return [low * factor ** (i - 1) for i in range(count)]
+
+
+@wrong("rates", "exponent-whole")
+def whole_exponent(low, high, count):
+    factor = (high / low) ** (1 // (count - 1))
+    return [low * factor**i for i in range(count)]
+
+
+wrong("rates", "reversed")(lambda low, high, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)])

@@ -1,5 +1,7 @@
 """Answers that set weights by hand: identity_conv, zero_init and make_identity."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -122,3 +124,36 @@ def gamma_is_one_already(block):
 @wrong("make_identity", "returns-none")
 def changed_and_not_returned(block):
     gamma_is_one_already(block)
+
+
+# A copy where the object itself should change
+
+
+@wrong("make_identity", "changes-a-copy")
+def identity_of_a_copy(block):
+    block = copy.deepcopy(block)
+    with torch.no_grad():
+        for conv, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2)):
+            nn.init.dirac_(conv.weight)
+            norm.weight.fill_((1 + norm.eps) ** 0.5)
+    return block
+
+
+@wrong("zero_init", "changes-a-copy")
+def zeroes_a_copy(block):
+    block = copy.deepcopy(block)
+    nn.init.zeros_(block.bn2.weight)
+    return block
+
+
+@wrong("zero_init", "nothing-changed")
+def zeroes_a_clone(block):
+    nn.init.zeros_(block.bn2.weight.clone())
+    return block
+
+
+@wrong("start_as_identity", "changed-wrongly, wrong-factor")
+def copies_half(net):
+    for block in net.blocks().values():
+        nn.init.dirac_(block.downsample[0].weight)
+        block.downsample[0].weight.data *= 0.5

@@ -239,3 +239,14 @@ def size(t, dim=(1, 2, 3)):
 def in_place(direction, weight):
     direction.mul_(size(weight) / size(direction))
     return direction
+
+
+# torch_kernel(kernel)
+
+right("torch_kernel")(lambda kernel: kernel.permute(3, 2, 0, 1).contiguous())
+right("torch_kernel")(lambda kernel: torch.einsum("hwio->oihw", kernel))
+wrong("torch_kernel", "axes-permuted")(lambda kernel: kernel.permute(2, 3, 0, 1))
+wrong("torch_kernel", "axes-permuted")(lambda kernel: kernel.T)
+wrong("torch_kernel", "axes-permuted")(lambda kernel: kernel)
+wrong("torch_kernel", "reshaped")(lambda kernel: kernel.reshape(kernel.shape[::-1]))
+wrong("torch_kernel", "flipped")(lambda kernel: kernel.permute(3, 2, 0, 1).flip(2))

@@ -162,18 +162,15 @@ def plain(depth: int) -> Net:
 
 
 SMALL_NETS = Slips(  # in nets of three stages for small images
-    *m.wrong_strides(3),
     slip("no-stem-norm", "The stem has no batch norm.",
          m.drops("bn1"), m.both(m.drops("bn1"), m.begins_with(lambda net, x: net.conv1(x)))),
     slip("stem-of-imagenet", "The stem is that of large images, not one 3×3 convolution.", remade(stem="imagenet")),
-    slip("every-block-strides", "Every block of a stage strides. Only its first does.", m.every_block_strides),
     slip("ignores-depth", "The depth is fixed. Compute the number of blocks from it.",
          *[remade(layers=(n, n, n)) for n in (1, 3, 9)]),
     slip("convolutions-for-blocks", "A stage has twice as many blocks as it should: {off} parameters. A block has two "
          "convolutions.",
          lambda net: remade(layers=(2 * net.config.layers[0],) * 3)(net)),
-    *m.block_counts(3),
-    slip("shares-blocks", "One block appears several times: {off} parameters. Build each anew.", m.share_blocks),
+    *m.of_stages(3),
     slip("wrong-width", "The widths are not 8, 16, 32: {off} parameters.",
          *[remade(width=width) for width in (16, 64, 4, 32)]),
     slip("wrong-image-channels", "The stem takes 3 channels. These images are grey, with 1.", remade(in_channels=3)),
@@ -231,6 +228,8 @@ def block_problem(returned: Any, before: Sequence[Any], after: Sequence[Any]) ->
     """Do 24 of these blocks in a row return what goes in? One alone is too near for a wrong γ to be seen."""
     block, shapes = after[0], [[p.shape for p in args[0].parameters()] for args in (before, after)]
     if returned is not block:
+        if type(returned) is type(block):
+            return Mistake("changes-a-copy")
         return Mistake("returns-none" if returned is None else "another-object", got=type(returned).__name__)
     if shapes[0] != shapes[1] or "forward" in vars(block) or not all(p.requires_grad for p in block.parameters()):
         return Mistake("other-layers")

@@ -55,17 +55,12 @@ basic_block = ModuleExercise(
     slips=[
         *ADDITION,
         *BASIC.without(*CHANGES_OF_SHAPE),
-        *MIDDLE.saying(adds_middle="What you add is not x: the name was overwritten by the signal between the "
-                       "convolutions."),
+        *MIDDLE,
         slip("shortcut-each", "There is a shortcut around each convolution. The block has one, around both.",
              computes(lambda b, x: relu(b.bn2(b.conv2(y := relu(b.bn1(b.conv1(x)) + x))) + y))),
-        slip("norm-after-add", "The last batch norm comes after the addition, so it changes the shortcut too.",
-             computes(lambda b, x: relu(b.bn2(b.conv2(relu(b.bn1(b.conv1(x)))) + x)))),
         slip("projects-without-need", "There is a projection where the shape does not change: {off} parameters.",
              lambda b: setattr(b, "downsample", b.make_shortcut("C")),
              lambda b: setattr(b, "downsample", nn.Conv2d(b.in_channels, b.channels, 1, bias=False))),
-        slip("pre-activation", "This is lesson 07's block. Here norm and ReLU come after the convolution.",
-             computes(lambda b, x: x + b.conv2(relu(b.bn2(b.conv1(relu(b.bn1(x)))))))),
     ],
 )
 
@@ -103,7 +98,7 @@ zero_init = Exercise(
     view=what_it_does,
     slips=[
         slip("nothing-changed", "The block computes what it did before: γ is 1 and β is 0 from the start. Change the "
-             "one of this block that scales the branch, in place.",
+             "one of this block that scales the branch, in place and not in a clone.",
              zeroes("bn2.bias"), lambda block: 0 * block.bn2.weight),
         slip("zero-first-layers", "You zeroed a layer before the last. The norm's β or the convolution after it make "
              "F constant, not zero.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import reduce
 from itertools import accumulate
 from math import comb, perm
 from typing import Any
@@ -91,6 +92,9 @@ path_lengths = Exercise(
              lambda n: [path.bit_count() for path in range(2**n)]),
         slip("ones", "You count one path for each length. How many ways are there to *choose* k of n branches?",
              lambda n: [1] * (n + 1)),
+        slip("reads-what-it-changed", "The row changes while you read it. Make a new one, or go from the end.",
+             lambda n: reduce(lambda row, _: [*accumulate(row), 1], range(n), [1]),
+             lambda n: reduce(lambda row, _: [*accumulate([*row, 0])], range(n), [1])),
         slip("adds-up", "You count the paths of *at most* k branches. Count those of exactly k.",
              lambda n: list(accumulate(comb(n, k) for k in range(n + 1)))),
     ],

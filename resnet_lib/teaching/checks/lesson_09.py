@@ -1,7 +1,7 @@
 """Lesson 09: schedules, augmentation, fine-tuning, the share of one process."""
 
 from collections.abc import Callable, Iterable, Sequence
-from math import log10, pi, sin, sqrt
+from math import exp, log, log10, pi, sin, sqrt
 from typing import Any
 
 import torch
@@ -13,6 +13,15 @@ from resnet_lib.models.cifar import cifar_resnet
 from resnet_lib.teaching.checking import Exercise, Mistake, call, noise, slip, together
 from resnet_lib.teaching.checking.words import kind
 
+
+def spaced(
+    exponent: Callable[[int, int], float] = lambda i, n: i / (n - 1),
+    base: Callable[[float, float, int], float] = lambda low, high, n: high / low,
+) -> Callable[[float, float, int], list[float]]:
+    """`low` times powers of another base, or with another exponent, a function of (place, count)."""
+    return lambda low, high, n: [low * base(low, high, n) ** exponent(i, n) for i in range(n)]
+
+
 # fmt: off
 rates = Exercise(
     "rates(low, high, count)",
@@ -23,28 +32,35 @@ rates = Exercise(
     slips=[
         slip("equal-distances", "The *distances* are equal. The factors should be.",
              lambda low, high, n: [low + (high - low) * i / (n - 1) for i in range(n)]),
-        slip("never-arrives", "It stops short of `high`: `count` rates have `count - 1` steps between them.",
-             lambda low, high, n: [low * (high / low) ** (i / n) for i in range(n)]),
+        slip("never-arrives", "It does not end at `high`: `count` rates have `count - 1` steps between them.",
+             spaced(lambda i, n: i / n), spaced(lambda i, n: i / (n + 1)), spaced(lambda i, n: i / (n - 2))),
+        slip("exponent-inverted", "The exponent is upside down: one step is a *root* of `high / low`, not a power.",
+             *map(spaced, (lambda i, n: i * (n - 1), lambda i, n: i * n, lambda i, n: (n - 1) / i if i else 0))),
+        slip("exponent-whole", "`//` makes the exponent a whole number, here mostly 0. Use `/`.",
+             spaced(lambda i, n: 1 // (n - 1) * i), spaced(lambda i, n: i // (n - 1))),
         slip("without-low", "It does not begin with `low`. The powers of the factor begin with 0, times `low`.",
-             lambda low, high, n: [low * (high / low) ** (i / n) for i in range(1, n + 1)],
-             lambda low, high, n: [low * (high / low) ** (i / (n - 1)) for i in range(1, n + 1)],
+             spaced(lambda i, n: (i - 1) / (n - 1)), *[spaced(lambda i, n, k=k: (i + 1) / (n + k)) for k in (0, -1, 1)],
              lambda low, high, n: [(high / low) ** (i / (n - 1)) for i in range(n)]),
-        slip("fixed-factor", "The factor is fixed. It follows from `high / low` and `count`.",
-             lambda low, high, n: [low * 10**i for i in range(n)], lambda low, high, n: [low * 2**i for i in range(n)],
-             lambda low, high, n: [low * (high / low) ** (i / 4) for i in range(n)]),
+        slip("fixed-factor", "The factor, or which root it is, is fixed. It follows from `high / low` and `count`.",
+             *[spaced(lambda i, n, k=k: i / k) for k in (4, 2)],
+             *[spaced(lambda i, n: i, lambda low, high, n, k=k: k) for k in (10, 2)]),
         slip("factors-not-powers", "You take multiples of the factor. Neighbours differ *by* the factor: take powers.",
-             lambda low, high, n: [low * i * (high / low) ** (1 / (n - 1)) for i in range(n)],
-             lambda low, high, n: [low * (i + 1) * (high / low) ** (1 / (n - 1)) for i in range(n)]),
+             *[lambda low, high, n, first=first: [low * (i + first) * (high / low) ** (1 / (n - 1)) for i in range(n)]
+               for first in (0, 1)],
+             lambda low, high, n: [low + i * (high / low) ** (1 / (n - 1)) for i in range(n)]),
+        slip("difference-for-ratio", "The factor is a root of `high - low`. Make it from `high / low`.",
+             spaced(base=lambda low, high, n: high - low)),
         slip("divides-by-steps", "You divide `high / low` by the number of steps. Take that root of it.",
-             lambda low, high, n: [low * (high / low / (n - 1)) ** i for i in range(n)],
-             lambda low, high, n: [low * (high / low / n) ** i for i in range(n)]),
-        slip("brackets-missing", "Brackets are missing in the exponent: ** (1 / (count - 1)).",
-             lambda low, high, n: [low * (high / low) ** (i * (1 / n - 1)) for i in range(n)]),
+             *[spaced(lambda i, n: i, lambda low, high, n, k=k: high / low / (n - k)) for k in (0, 1)]),
+        slip("brackets-missing", "Brackets are missing: `**` comes before `/`, and `/` before `-`.",
+             spaced(lambda i, n: i / n - i), spaced(lambda i, n: i, lambda low, high, n: high / low ** (1 / (n - 1)))),
         slip("upside-down", "The rates fall: the factor is upside down. It is made from `high / low`.",
-             lambda low, high, n: [low * (low / high) ** (i / (n - 1)) for i in range(n)]),
+             spaced(base=lambda low, high, n: low / high),
+             lambda low, high, n: [high * (low / high) ** (i / n) for i in range(n)]),
         slip("exponents", "Those are exponents, or powers of another number. Raise 10 to the logarithms to base 10.",
              lambda low, high, n: [log10(low) + log10(high / low) * i / (n - 1) for i in range(n)],
-             lambda low, high, n: [2.718281828 ** (log10(low) + log10(high / low) * i / (n - 1)) for i in range(n)],
+             lambda low, high, n: [exp(log10(low) + log10(high / low) * i / (n - 1)) for i in range(n)],
+             lambda low, high, n: [10 ** (log(low) + log(high / low) * i / (n - 1)) for i in range(n)],
              lambda low, high, n: [10 ** (low + (high - low) * i / (n - 1)) for i in range(n)]),
     ],
 )

@@ -254,13 +254,13 @@ pad_both_sides.slip("doubles", "That is right where the channels double. `out_ch
 torch_kernel = Exercise(
     "torch_kernel(kernel)",
     praise="(height, width, in, out) became (out, in, height, width).",
+    axes=("out_channels", "in_channels", "height", "width"),
     right=answers.torch_kernel,
     cases=[(noise(3, 3, 4, 4),), (noise(3, 2, 5, 4, seed=1),), (noise(1, 1, 2, 3, seed=2),)],
 )
-torch_kernel.slip("in-and-out-swapped", "In and out are exchanged. With as many channels in as out this would load.",
-    lambda kernel: kernel.permute(2, 3, 0, 1))
-torch_kernel.slip("reshaped", "The shape is right, but a reshape leaves the values in the old order. Use permute.",
-    lambda kernel: kernel.reshape(kernel.shape[3], kernel.shape[2], *kernel.shape[:2]))
+torch_kernel.slip("reshaped", "A reshape leaves the values in the old order and names them otherwise. Use permute.",
+    lambda kernel: kernel.reshape(kernel.shape[3], kernel.shape[2], *kernel.shape[:2]),
+    lambda kernel: kernel.reshape(kernel.shape[::-1]))
 
 folded_mean = Exercise(
     "folded_mean(running_mean, bias)",

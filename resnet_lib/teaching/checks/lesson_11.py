@@ -112,7 +112,7 @@ training_step = Exercise(
 training_step.slip("old-gradients", "The gradients that a net had already still count: clear them before `backward`.",
     lambda *a: descend(*a, clear=False))
 training_step.slip("no-step", "The weights are as they were. After `backward` each moves against its gradient, which "
-    "must still be there, and in place.",
+    "must still be there: in place, in this net and not in a copy.",
     lambda *a: descend(*a, scale=0.0))
 training_step.slip("uphill", "The step goes uphill: the loss grows. Subtract the gradient.",
     lambda *a: descend(*a, scale=-1.0))

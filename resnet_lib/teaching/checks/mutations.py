@@ -321,18 +321,35 @@ BASIC = Slips(  # in a V1 block of two 3×3 convolutions
 )
 
 
-def middle(b: Any, x: Tensor, taken: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """A block whose shortcut starts after the first convolution: `taken` makes it of (conv1(x), its norm)."""
-    first = b.conv1(x)
-    normed = b.bn1(first)
-    return relu(b.bn2(b.conv2(relu(normed))) + taken(first, normed))
+def shortcut(start: str, end: str) -> Mutation:
+    """A block whose shortcut starts and ends after other layers; "" is x itself."""
+
+    def forward(b: Any, x: Tensor) -> Tensor:
+        kept = x
+        for name in ("conv1", "bn1", "relu1", "conv2", "bn2"):
+            x = relu(x) if name == "relu1" else b.get_submodule(name)(x)
+            kept = x if name == start else kept
+            x = x + kept if name == end else x
+        return relu(x)
+
+    return computes(forward)
 
 
+FIRST_HALF = ("relu1", "bn1", "conv1")
 MIDDLE = Slips(  # in a block whose shortcut is x itself
     slip("adds-middle", "What you add is not x: the signal between the convolutions has taken its name.",
-         computes(lambda b, x: middle(b, x, lambda first, normed: relu(normed))),
-         computes(lambda b, x: middle(b, x, lambda first, normed: normed)),
-         computes(lambda b, x: middle(b, x, lambda first, normed: first))),
+         *[shortcut(start, "bn2") for start in FIRST_HALF]),
+    slip("adds-before-norm", "What you add is not x: the output of conv2, before bn2, has taken its name.",
+         shortcut("conv2", "bn2")),
+    slip("adds-too-early", "x is added before the second convolution. The shortcut goes around both.",
+         *[shortcut("", end) for end in FIRST_HALF]),
+    slip("norm-after-add", "The last batch norm comes after the addition, so it changes the shortcut too.",
+         shortcut("", "conv2")),
+    together("adds-middle", "norm-after-add", wrong=[shortcut(start, "conv2") for start in FIRST_HALF]),
+    slip("first-half-lost", "The second convolution gets x again, so what conv1 and bn1 make of it is lost.",
+         computes(lambda b, x: (b.bn1(b.conv1(x)), relu(b.bn2(b.conv2(x)) + x))[1])),
+    slip("pre-activation", "This is lesson 07's block. Here norm and ReLU come after the convolution.",
+         computes(lambda b, x: x + b.conv2(relu(b.bn2(b.conv1(relu(b.bn1(x)))))))),
 )
 # Mistakes that a block which keeps the shape cannot make
 CHANGES_OF_SHAPE = (
@@ -386,25 +403,6 @@ def stage_strides(*strides: int) -> Mutation:
     return mutate
 
 
-def wrong_strides(stages: int) -> Slips:
-    """All wrong strides of so many stages, under their names."""
-    ones, twos = (1,) * stages, (2,) * stages
-    first, right = (2, *ones[1:]), (1, *twos[1:])
-    others = [s for s in product((1, 2), repeat=stages) if s not in (ones, twos, first, right)]
-    # fmt: off
-    return Slips(
-        slip("no-stage-strides", "No stage strides. Every stage except the first halves the image.",
-             stage_strides(*ones)),
-        slip("every-stage-strides", "Every stage strides. The first works on the image as the stem leaves it.",
-             stage_strides(*twos)),
-        slip("only-the-first-strides", "The first stage strides and the later ones do not: it is the other way round.",
-             stage_strides(*first)),
-        slip("a-stage-strides-wrongly", "A stage has the wrong stride. The first has 1, every later one 2.",
-             *[stage_strides(*wrong) for wrong in others]),
-    )
-    # fmt: on
-
-
 def every_block_strides(net: Any) -> None:
     for stage in net.stages()[1:]:
         for block in stage:
@@ -425,16 +423,6 @@ def another_block(more: int, *stages: int) -> Mutation:
     return mutate
 
 
-def block_counts(stages: int) -> Slips:
-    every = range(stages)
-    more, fewer = ([another_block(n, *every), *(another_block(n, one) for one in every)] for n in (1, -1))
-    last = "{off} parameters. The number of blocks counts the first block as well."
-    return Slips(
-        slip("one-block-more", f"A stage has one block too many: {last}", *more),
-        slip("one-block-less", f"A stage has one block too few: {last}", *fewer),
-    )
-
-
 def share_in(stage: Any) -> None:
     """All blocks of the stage except the first are one block."""
     for place in range(2, len(stage)):
@@ -444,6 +432,32 @@ def share_in(stage: Any) -> None:
 def share_blocks(net: Any) -> None:
     for stage in net.stages():
         share_in(stage)
+
+
+def of_stages(number: int) -> Slips:
+    """What can be wrong with so many stages: their strides, their numbers of blocks, one block in several places."""
+    ones, twos, every = (1,) * number, (2,) * number, range(number)
+    first, right = (2, *ones[1:]), (1, *twos[1:])
+    others = [s for s in product((1, 2), repeat=number) if s not in (ones, twos, first, right)]
+    more, fewer = ([another_block(n, *every), *(another_block(n, one) for one in every)] for n in (1, -1))
+    # fmt: off
+    return Slips(
+        slip("no-stage-strides", "No stage strides. Every stage except the first halves the image.",
+             stage_strides(*ones)),
+        slip("every-stage-strides", "Every stage strides. The first works on the image as the stem leaves it.",
+             stage_strides(*twos)),
+        slip("only-the-first-strides", "The first stage strides and the later ones do not: it is the other way round.",
+             stage_strides(*first)),
+        slip("a-stage-strides-wrongly", "A stage has the wrong stride. The first has 1, every later one 2.",
+             *[stage_strides(*wrong) for wrong in others]),
+        slip("every-block-strides", "Every block of a stage strides. Only its first does.", every_block_strides),
+        *[slip(key, f"A stage has one block too {word}: {{off}} parameters. The number of blocks counts the first "
+               "block as well.", *wrong)
+          for key, word, wrong in (("one-block-more", "many", more), ("one-block-less", "few", fewer))],
+        slip("shares-blocks", "One block stands in several places: {off} parameters. Call the class anew for each.",
+             share_blocks),
+    )
+    # fmt: on
 
 
 def projections(make: Callable[[Any, Any], nn.Module]) -> Mutation:
