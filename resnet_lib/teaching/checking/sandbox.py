@@ -34,8 +34,6 @@ from resnet_lib.teaching.checking.words import Mistake, describe, kind
 PATIENCE = 1.0  # every time limit is multiplied by this
 LIBRARIES = tuple(str(Path(str(m.__file__)).parent) for m in (torch, np)) + (str(Path(__file__).parents[2]),)
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}  # all that a stub does
-
-
 _limit = threading.local()  # the time limit of the check that runs
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from resnet_lib.teaching.checking.words import Mistake, describe, kind
 
 PASSES = ((True, 1), (True, 2), (False, 1), (False, 1))  # in train mode or not, with which input
 LAYERS = {"convolutions": "conv", "batch norms": "batch_norm", "ReLUs": "^relu|^clamp", "max-pools": "max_pool"}
+drawn = lru_cache(256)(noise)  # each of a hundred modules gets the same inputs
 _POOL = ("input", "kernel_size", "stride", "padding")
 ARGUMENTS = {
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
@@ -42,7 +44,7 @@ class Case:
     scale: float = 1.0
 
     def input(self, seed: int) -> Tensor:
-        return self.scale * noise(*self.shape, seed=seed)
+        return self.scale * drawn(*self.shape, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Observation:
 def parting(mine: Observation, other: Observation, net: bool) -> str:
     """Where two modules part: "parameters", "train", "eval", "gradient", or "" where they do not. Both may fail, at the
     same shapes."""
-    if shapes_of(mine.weights) != shapes_of(other.weights):
+    if mine.weights != other.weights and shapes_of(mine.weights) != shapes_of(other.weights):
         return "parameters"
     if mine.error or other.error:
         return "" if mine.misfit and mine.misfit == other.misfit else "train"
@@ -237,7 +239,8 @@ def watch(
     for step, (train, seed) in enumerate(PASSES[: 3 if net or like else 4]):
         x = case.input(seed).requires_grad_(step == 0 and like is None)
         fed, trace = x.clone(), Trace(weights, like)
-        call(module.train, train)
+        if not (like and train):  # a twin of the reference is new, and in train mode
+            call(module.train, train)
         torch.default_generator.manual_seed(step)
         try:
             tracing = step == 0 or (step == 2 and not like)
@@ -294,10 +297,8 @@ def _built(build: Any, args: Sequence[Any], case: Case) -> nn.Module:
     """What the learner's class or function makes."""
     with Unfilled():
         module = call(build, *args)
-    if module is None:
-        raise Mistake("returns-none")
     if not isinstance(module, nn.Module) or isinstance(module, type):
-        raise Mistake("not-a-module", got=f"a value of type {kind(module)}")
+        raise Mistake("returns-none" if module is None else "not-a-module", got=f"a value of type {kind(module)}")
     if "_modules" not in vars(module):
         raise Mistake("no-super-init")
     forward = type(module).forward
