@@ -242,7 +242,8 @@ def in_one_line(error: BaseException) -> dict[str, str]:
             code, names = linecache.getline(file, number).strip(), here
             at = f" in line {number}, `{code}`" if code else f" in line {number}"
         elif not at.startswith(" in line") and type(here.get("self")).__module__.startswith("torch.nn.modules."):
-            at, names = f" in {kind(here['self'])}({here['self'].extra_repr()})", {"input": here.get("input")}
+            layer = re.sub(r"\(\n(?s:.*)", "", _text(here["self"])) or kind(here["self"])
+            at, names = f" in {layer}", {"input": here.get("input")}
     seen = re.findall(r"\w+", code) or ["input"]
     shapes = [f"{n} has shape {tuple(t.shape)}" for n, t in names.items() if n in seen and type(t) is Tensor]
     if shapes and re.search("size|shape|dim|channel", text):
@@ -250,9 +251,9 @@ def in_one_line(error: BaseException) -> dict[str, str]:
     return {"error": f"{kind(error)}: {text.rstrip('.')}" if text else kind(error), "at": at}
 
 
-def _text(error: BaseException) -> str:
+def _text(thing: object) -> str:
     try:
-        return str(error)
+        return str(thing)
     except Exception:
         return ""  # a class of the learner's
 
