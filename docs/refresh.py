@@ -145,6 +145,12 @@ def printed(benchmark: str) -> str:
     return (SPEEDS / f"{benchmark}.txt").read_text(encoding="utf-8").rstrip()
 
 
+def with_range(values: list[float], digits: int) -> str:
+    """Mean (smallest to largest), and how many."""
+    average, low, high = (f"{value:.{digits}f}" for value in (mean(values), min(values), max(values)))
+    return f"{average} ({low} to {high}), {len(values)}"
+
+
 def controls_table() -> str:
     """Training error of the short recipe at its end, in %, of every net whose start, rate or optimizer was varied."""
     rows = ["| experiment | net: mean (smallest to largest), seeds |", "|---|---|"]
@@ -152,7 +158,7 @@ def controls_table() -> str:
         errors: dict[str, list[float]] = {}
         for run in rl.load_records(name):
             errors.setdefault(run.net, []).append(100 * run.history.final_error())
-        nets = (f"{net} {mean(e):.0f} ({min(e):.0f} to {max(e):.0f}), {len(e)}" for net, e in errors.items())
+        nets = (f"{net} {with_range(of_net, 0)}" for net, of_net in errors.items())
         rows.append(f"| `{name}` | {'; '.join(nets) or 'not run'} |")
     return "\n".join(rows)
 
@@ -164,8 +170,7 @@ def long_controls_table() -> str:
         cells = []
         for depth in (56, 110):
             runs = [run for run in rl.load_records(name) if run.net == net.format(depth)]
-            errors = [100 * run.history.epochs[-1].train_error for run in runs]
-            cells.append(f"{mean(errors):.1f} ({min(errors):.1f} to {max(errors):.1f}), {len(errors)}")
+            cells.append(with_range([100 * run.history.epochs[-1].train_error for run in runs], 1))
         rows.append(f"| {words} (`{name}`) | {' | '.join(cells)} |")
     return "\n".join(rows)
 

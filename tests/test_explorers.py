@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -296,6 +297,19 @@ def test_grid_gives_back_what_render_gives(explorer: Explorer) -> None:
             kept = explorer.setting if explorer.compare == PIN else None
             explorer.set(**second)
             assert explorer.shown() == explorer.render(explorer.setting, kept)
+
+
+def test_a_damaged_grid_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (DRAWN / "PathExplorer.bin").read_bytes()
+    (tmp_path / "PathExplorer.bin").write_bytes(b"half of it")
+    monkeypatch.setattr("resnet_lib.widgets.grids.DRAWN", tmp_path)
+    monkeypatch.setattr("sys.argv", ["", "PathExplorer"])
+    load_packed.cache_clear()
+    try:
+        runpy.run_module("resnet_lib.widgets", run_name="__main__")
+    finally:
+        load_packed.cache_clear()
+    assert unpacked((tmp_path / "PathExplorer.bin").read_bytes()) == unpacked(whole)
 
 
 def test_grids_are_light_and_no_file_is_left_over() -> None:

@@ -88,12 +88,13 @@ def _from_run(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _into_run(run: Run, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     run.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     optimizer = run.optimizer.state_dict()
-    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
-            if value.shape == parameters[int(index)].shape:  # laid out as its parameter, which fused optimizers ask for
-                value = torch.empty_like(parameters[int(index)]).copy_(value)
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:  # laid out as its parameter, which fused optimizers ask for
+                value = torch.empty_like(parameter).copy_(value)
             optimizer["state"].setdefault(int(index), {})[name] = value
     run.optimizer.load_state_dict(optimizer)
     for group, lr in zip(run.optimizer.param_groups, state["lr"], strict=True):

@@ -1,11 +1,10 @@
 """Every drawing and sentence of an explorer in one small file, which the browser looks up in place of asking a kernel.
 
-    python -m resnet_lib.widgets     draws all settings of all explorers anew, into drawn/
-
-A drawing is a list of elements, and most elements stand in many drawings. So a file holds each element once and, for
-each setting, the numbers of its elements. A second result (`Explorer.compare`) is a layer: its elements go in at the
-same place of every drawing, which is tested here while the file is made. Where a second result may need wider axes than
-the first, a drawing and a layer are kept for each level of axes that can occur (`Explorer.level`).
+`python -m resnet_lib.widgets` makes the files. A drawing is a list of elements, and most elements stand in many
+drawings. So a file holds each element once and, for each setting, the numbers of its elements. A second result
+(`Explorer.compare`) is a layer: its elements go in at the same place of every drawing, which is tested here while the
+file is made. Where a second result may need wider axes than the first, a drawing and a layer are kept for each level of
+axes that can occur (`Explorer.level`).
 """
 
 import json
